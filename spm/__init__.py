@@ -1,0 +1,34 @@
+"""The tokenizer-first reference for GGUF language models.
+
+>>> import spm
+>>> tok = spm.Tokenizer.from_gguf("model.gguf")
+>>> ids = tok.encode("Hello, world")
+"""
+
+from spm.errors import (
+    DecodeError,
+    DoubleBOSWarning,
+    EncodeError,
+    GGUFError,
+    ModelError,
+    SpmError,
+    VocabError,
+)
+from spm.gguf import GGUF
+from spm.tokenizer import Batch, Tokenizer
+from spm.vocab import TokenType, Vocab
+
+__all__ = [
+    "GGUF",
+    "Batch",
+    "DecodeError",
+    "DoubleBOSWarning",
+    "EncodeError",
+    "GGUFError",
+    "ModelError",
+    "SpmError",
+    "TokenType",
+    "Tokenizer",
+    "Vocab",
+    "VocabError",
+]

@@ -1,0 +1,23 @@
+"""The GGUF container: read it, write it, turn its blocks into numbers and numbers into blocks."""
+
+from spm.gguf.quantize import quantize
+from spm.gguf.quants import dequantize
+from spm.gguf.reader import GGUF, Tensor
+from spm.gguf.types import MetadataValue, Quantized, TensorSource, TensorType, Typed, ValueType
+from spm.gguf.values import StringArray
+from spm.gguf.writer import write_gguf
+
+__all__ = [
+    "GGUF",
+    "MetadataValue",
+    "Quantized",
+    "StringArray",
+    "Tensor",
+    "TensorSource",
+    "TensorType",
+    "Typed",
+    "ValueType",
+    "dequantize",
+    "quantize",
+    "write_gguf",
+]

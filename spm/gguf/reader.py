@@ -1,0 +1,217 @@
+"""A GGUF file, opened: metadata decoded when asked for, tensors as views of the mapped file.
+
+The steps of `GGUF.open`:
+1. open the path as what it is: a regular file, never a FIFO that blocks or a folder;
+2. read and check the header (header.py), a copy of which the metadata is decoded from (values.py);
+3. find the other parts when the model is split (splits.py), and open each in the same way;
+4. map each file that holds tensors.
+
+A mapped file that is cut short kills the process that touches what is gone (SIGBUS). Metadata is
+safe, being a copy; a tensor asks for the file's size before its bytes are touched. An array that
+was handed out earlier cannot be guarded: copy it if the file may be cut while you compute. Renaming
+another file over it is harmless, the mapping keeps the old one.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from spm.errors import GGUFError
+from spm.gguf.header import Header, TensorInfo, read_header, shown
+from spm.gguf.quants import dequantize
+from spm.gguf.splits import check_part, part_paths, split_number
+from spm.gguf.types import MetadataValue, TensorType, ValueType
+from spm.gguf.values import Metadata
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of an open file; its bytes stay in the file until asked for."""
+
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]  # row-major, [out, in]: ggml's ne reversed
+    nbytes: int
+    offset: int  # of its first byte in the file `path`
+    path: Path
+    _map: mmap.mmap = field(repr=False)
+
+    @property
+    def data(self) -> npt.NDArray[np.uint8]:
+        """The tensor's bytes: a read-only uint8 view of the file, (nbytes,).
+
+        Raises GGUFError when the GGUF is closed or the file has become too short.
+        """
+        return self._view(0, self.nbytes)
+
+    def dequantize(self) -> npt.NDArray[np.float32]:
+        """The tensor as float32 of `shape`, a new array.
+
+        Raises GGUFError as `data` does, and for a type that is not decoded.
+        """
+        return self._decode(self.data, self.shape)
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Rows [start, stop) of a matrix as float32 (stop - start, shape[1]); no other is read.
+
+        Raises GGUFError for a tensor that is no matrix and for rows it does not have.
+        """
+        if len(self.shape) != 2 or not 0 <= start <= stop <= self.shape[0]:
+            raise GGUFError(f"{self._place()}: rows {start}:{stop} of shape {list(self.shape)}")
+        row = self.nbytes // self.shape[0]
+        return self._decode(self._view(start * row, stop * row), (stop - start, self.shape[1]))
+
+    def _decode(
+        self, data: npt.NDArray[np.uint8], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.float32]:
+        try:
+            return dequantize(self.type, data, shape)
+        except GGUFError as error:
+            raise GGUFError(f"{self._place()}: {error}") from None
+
+    def _view(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        try:
+            size = self._map.size()
+        except ValueError:
+            raise GGUFError(f"{self._place()}: the file has been closed") from None
+        if size < self.offset + stop:
+            raise GGUFError(
+                f"{self._place()}: byte {size}: the file ends here since it was opened, "
+                f"expected at least {self.offset + stop} bytes"
+            )
+        return np.frombuffer(self._map, np.uint8, stop - start, self.offset + start)
+
+    def _place(self) -> str:
+        return f"{shown(self.path)}: tensor {shown(self.name)}"
+
+
+class GGUF:
+    """An open GGUF model: `metadata`, `tensors`, and where they come from. Made by `GGUF.open`."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        first = parts[0]
+        self.path: Path = first.path
+        self.version: int = first.header.version
+        self.alignment: int = first.header.alignment
+        self._metadata = first.metadata
+        self.metadata: Mapping[str, MetadataValue] = first.metadata
+        self.tensors: Mapping[str, Tensor] = MappingProxyType(join_tensors(parts))
+        self._maps = [part.map for part in parts if part.map is not None]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> GGUF:
+        """Open a little-endian GGUF file of version 2 or 3; any part of a split model opens all.
+
+        Raises GGUFError: one line naming the file, the byte, what was found, what was expected.
+        """
+        part = read_part(Path(path))
+        parts = [part]
+        paths = part_paths(part.path, part.metadata)
+        if len(paths) > 1:
+            parts = [read_part(other) for other in paths]
+            for i, other in enumerate(parts):
+                check_part(other.path, other.metadata, i, len(parts))
+        return cls(parts)
+
+    def value_type(self, key: str) -> ValueType:
+        """The type of a metadata value. Raises GGUFError when the key is absent."""
+        return self._metadata.entry(key).type
+
+    def element_type(self, key: str) -> ValueType:
+        """The element type of an array. Raises GGUFError when the key is absent or no array."""
+        return self._metadata.element_type(key)
+
+    def close(self) -> None:
+        """Unmap the file. Arrays handed out as views keep it mapped until they are gone."""
+        for mapped in self._maps:
+            with suppress(BufferError):
+                mapped.close()
+
+    def __enter__(self) -> GGUF:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"GGUF({str(self.path)!r}, {len(self.metadata)} keys, {len(self.tensors)} tensors)"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a model, read and mapped; a file without tensors is not mapped."""
+
+    path: Path
+    header: Header
+    metadata: Metadata
+    map: mmap.mmap | None
+
+
+def read_part(path: Path) -> Part:
+    """Open, check and map one file."""
+    try:
+        with open_regular(path) as file:
+            header = read_header(file, path, os.fstat(file.fileno()).st_size)
+            mapped = None
+            if header.tensors:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise GGUFError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    return Part(path, header, Metadata(path, header), mapped)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file, through symbolic links; O_NONBLOCK so that a FIFO answers at once."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(path, flags)
+    except ValueError as error:  # a NUL in the name
+        raise GGUFError(f"{shown(path)}: cannot be opened: {error}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise GGUFError(f"{shown(path)}: not a regular file, expected a GGUF file")
+    return os.fdopen(fd, "rb")
+
+
+def join_tensors(parts: list[Part]) -> dict[str, Tensor]:
+    """The tensors of all parts in the parts' order; a split model must have them all, once."""
+    tensors: dict[str, Tensor] = {}
+    for part in parts:
+        for info in part.header.tensors.values():
+            if info.name in tensors:
+                raise GGUFError(
+                    f"{shown(part.path)}: byte {info.start}: tensor {shown(info.name)} is also "
+                    f"in {shown(tensors[info.name].path.name)}, expected it once"
+                )
+            tensors[info.name] = make_tensor(part, info)
+    if len(parts) > 1:
+        first = parts[0]
+        expected = split_number(first.path, first.metadata, "split.tensors.count")
+        if len(tensors) != expected:
+            raise GGUFError(
+                f"{shown(first.path)}: split.tensors.count is {expected}, "
+                f"found {len(tensors)} tensors in {len(parts)} parts"
+            )
+    return tensors
+
+
+def make_tensor(part: Part, info: TensorInfo) -> Tensor:
+    """A row of the tensor table with the map that its bytes are in."""
+    assert part.map is not None  # a file with tensors is mapped
+    return Tensor(info.name, info.type, info.shape, info.nbytes, info.start, part.path, part.map)

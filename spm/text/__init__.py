@@ -1,0 +1,1 @@
+"""Text -> ids -> text, once for each oracle."""

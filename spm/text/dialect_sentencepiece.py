@@ -1,0 +1,198 @@
+"""Text -> ids -> text as sentencepiece 0.2.3 does it for BPE models.
+
+Encoding (`SentencePieceProcessor::EncodeOptimized`, `bpe::Model::SampleEncode` without dropout):
+normalise the whole input once; user-defined pieces are symbols that never merge, every other
+character is one that may; merge to NORMAL, USER_DEFINED and UNUSED pieces; take UNUSED ones apart
+again; what is no piece is spelled by its bytes, or is UNKNOWN, one for a run.
+
+Decoding (`SentencePieceProcessor::DecodeOptimized`): the first ▁ is dropped if the normaliser put
+it there; control pieces are silent; bytes that make no character are U+FFFD each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spm.errors import EncodeError, VocabError
+from spm.text.normalize import Normalizer, PrefixMatcher
+from spm.text.spm import merge
+from spm.text.token import Stretch, Token, locate
+from spm.text.utf8 import REPLACEMENT, split_unfinished
+from spm.vocab import SPACE, TokenType, Vocab
+from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+
+MAX_SPLIT_DEPTH: Final = 100  # bpe_model.cc, kMaxBpeResegmentDepth
+
+Splits = dict[bytes, tuple[bytes, bytes]]
+
+_MERGEABLE: Final = (TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED)
+
+
+class SentencePiece:
+    """sentencepiece's reading of one vocabulary. Immutable; any number of threads may use it.
+
+    Raises VocabError if the vocabulary does not tell how to normalise, or lacks pieces for bytes.
+    """
+
+    name: Final = "sentencepiece"
+
+    def __init__(self, vocab: Vocab) -> None:
+        if vocab.normalization is None:
+            raise VocabError(
+                f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is"
+                " unknown; expected the key, or dialect='llama.cpp'"
+            )
+        self.vocab = vocab
+        self.rules = vocab.normalization
+        self.byte_ids = _byte_ids(vocab) if vocab.byte_fallback else []
+        self.user_defined = PrefixMatcher(_of_type(vocab, TokenType.USER_DEFINED))
+        self.unused = frozenset(_of_type(vocab, TokenType.UNUSED))
+        self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
+        self.denormalizer = _denormalizer(vocab)
+        ranks = _ranks(vocab.scores).tolist()
+        self.ranks = {  # bytes -> int, for every piece that may be a merge result
+            piece: rank
+            for piece, rank, kind in zip(vocab.pieces, ranks, vocab.types)
+            if kind in _MERGEABLE
+        }
+
+    def stretches(self, text: bytes, parse_special: bool) -> Iterator[Stretch]:
+        """The normalised text, as one. Raises EncodeError for `parse_special`, which sentencepiece
+        lacks.
+        """
+        if parse_special:
+            raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
+        normalized, origin = self.normalizer.normalize(text)
+        yield Stretch(*self.user_defined.symbols(normalized), origin)
+
+    def tokens(self, stretch: Stretch) -> Iterator[Token]:
+        """The tokens of the text."""
+        splits: Splits | None = {} if self.unused else None
+        resolved = (
+            part
+            for symbol in merge(stretch.symbols, self.ranks, stretch.frozen, splits)
+            for part in self._resolve(symbol, splits or {})
+        )
+        return locate(self._spell(resolved), stretch.origin)
+
+    def _resolve(
+        self, symbol: bytes, splits: Splits, depth: int = 0
+    ) -> Iterator[tuple[bytes, int | None]]:
+        """A symbol and its id, None if it has none; an UNUSED one is what it was last seen as a
+        merge of.
+        """
+        known = symbol in self.ranks
+        if known and symbol in self.unused and depth <= MAX_SPLIT_DEPTH:
+            if symbol in splits:
+                for half in splits[symbol]:
+                    yield from self._resolve(half, splits, depth + 1)
+                return
+            known = False
+        yield symbol, self.vocab.piece_to_id[symbol] if known else None
+
+    def _spell(
+        self, resolved: Iterable[tuple[bytes, int | None]]
+    ) -> Iterator[tuple[bytes, list[int]]]:
+        """Ids for what has none: those of its bytes, or one UNKNOWN for a whole run."""
+        for unknown, run in groupby(resolved, key=lambda part: part[1] is None):
+            if unknown and not self.vocab.byte_fallback:
+                yield b"".join(symbol for symbol, _ in run), [self.vocab.special_ids["unk"]]
+            else:
+                for symbol, i in run:
+                    yield symbol, [self.byte_ids[b] for b in symbol] if i is None else [i]
+
+    def decoder(self, skip_special: bool) -> SentencePieceDecoder:
+        """A decoder at the beginning of a text."""
+        return SentencePieceDecoder(self, skip_special)
+
+
+def _of_type(vocab: Vocab, kind: TokenType) -> list[bytes]:
+    return [piece for piece, found in zip(vocab.pieces, vocab.types) if found == kind]
+
+
+def _byte_ids(vocab: Vocab) -> list[int]:
+    for byte in range(256):
+        i = vocab.piece_to_id.get(byte_piece(byte))
+        if i is None or vocab.types[i] != TokenType.BYTE:
+            raise VocabError(
+                f"{vocab.source}: there are BYTE pieces, but {byte_piece(byte).decode()} is not"
+                " one of them, expected all 256"
+            )
+    return [vocab.piece_to_id[byte_piece(byte)] for byte in range(256)]
+
+
+def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """bpe_model.cc, `SymbolPairComparator`: scores compare by their bits, so -0.0 comes below
+    0.0.
+    """
+    bits = scores.view(np.int32).astype(np.int64)
+    ascending = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF) - 1)
+    return -ascending
+
+
+def _denormalizer(vocab: Vocab) -> Normalizer | None:
+    rules = vocab.denormalization
+    return Normalizer(rules, PrefixMatcher(()), vocab.source) if rules else None
+
+
+class SentencePieceDecoder:
+    """Ids in, bytes out, as they come; `flush` ends the text.
+
+    sentencepiece always leaves CONTROL pieces out; without `skip_special` their spelling is shown.
+    """
+
+    def __init__(self, dialect: SentencePiece, skip_special: bool) -> None:
+        self.dialect = dialect
+        self.skip_special = skip_special
+        rules = dialect.rules
+        self.strip_space = rules.add_dummy_prefix or rules.remove_extra_whitespaces
+        self.raw = b""  # byte pieces that may still become a character
+        self.whole: bytearray | None = bytearray() if dialect.denormalizer else None
+
+    def push(self, i: int) -> bytes:
+        """The bytes that id `i` adds."""
+        return self._show(self._text(i))
+
+    def flush(self) -> bytes:
+        """The bytes that were held back."""
+        return self._show(self._end_of_bytes(), end=True)
+
+    def _show(self, text: bytes, end: bool = False) -> bytes:
+        """A denormaliser sees the text as a whole, so all of it waits for the end."""
+        if self.whole is None or self.dialect.denormalizer is None:
+            return text
+        self.whole += text
+        return self.dialect.denormalizer.normalize(bytes(self.whole))[0] if end else b""
+
+    def _text(self, i: int) -> bytes:
+        vocab = self.dialect.vocab
+        piece, kind = vocab.pieces[i], vocab.types[i]
+        if kind == TokenType.BYTE:
+            decided, self.raw = split_unfinished(self.raw + bytes([BYTE_OF_PIECE[piece]]))
+            self.strip_space = self.strip_space and not decided
+            return decided
+        before = self._end_of_bytes()
+        self.strip_space = self.strip_space and not before
+        return before + self._piece_text(piece, kind)
+
+    def _piece_text(self, piece: bytes, kind: TokenType) -> bytes:
+        if kind == TokenType.CONTROL:
+            text = b"" if self.skip_special else piece
+        elif kind == TokenType.UNKNOWN:
+            text = self.dialect.vocab.unk_surface
+        else:
+            text = (piece.removeprefix(SPACE) if self.strip_space else piece).replace(SPACE, b" ")
+            if piece.startswith(SPACE) and not self.dialect.rules.remove_extra_whitespaces:
+                self.strip_space = False
+        self.strip_space = self.strip_space and not text
+        return text
+
+    def _end_of_bytes(self) -> bytes:
+        """Byte pieces that nothing can complete any more."""
+        raw, self.raw = self.raw, b""
+        return REPLACEMENT * len(raw)

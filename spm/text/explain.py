@@ -1,0 +1,91 @@
+"""How a text became its ids: every symbol, every merge, its score, and who lost a tie.
+
+The merges are found the slow way, by looking at all neighbours again before each one. That is the
+definition of SPM encoding without any of the bookkeeping of `spm.text.spm`, and the tests hold the
+two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from spm.errors import EncodeError
+from spm.text.dialect import Dialect
+from spm.text.token import Stretch, Token
+
+MAX_BYTES: Final = 4000  # an explanation is read by a person, and its cost is quadratic
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Two neighbours became one. `tied` others had the same score and stood further right."""
+
+    left: bytes
+    right: bytes
+    score: float
+    tied: int
+    symbols: tuple[bytes, ...]  # the row afterwards
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stretch of the text: a special piece that was cut out whole, or symbols and how they
+    merged.
+    """
+
+    symbols: tuple[bytes, ...]
+    merges: tuple[Merge, ...]
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The steps in the order of the text."""
+
+    text: bytes
+    dialect: str
+    steps: tuple[Step, ...]
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the text, without BOS and EOS."""
+        return [token.id for step in self.steps for token in step.tokens]
+
+
+def explain(dialect: Dialect, text: bytes, parse_special: bool) -> Explanation:
+    """Explain the encoding of `text`. Raises EncodeError beyond `MAX_BYTES` bytes."""
+    if len(text) > MAX_BYTES:
+        raise EncodeError(f"text: {len(text)} bytes, expected at most {MAX_BYTES} to explain")
+    stretches = dialect.stretches(text, parse_special)
+    return Explanation(text, dialect.name, tuple(_step(dialect, text, s) for s in stretches))
+
+
+def _step(dialect: Dialect, text: bytes, stretch: Token | Stretch) -> Step:
+    if isinstance(stretch, Token):
+        return Step((text[stretch.begin : stretch.end],), (), (stretch,))
+    merges = tuple(_merges(dialect, stretch))
+    return Step(tuple(stretch.symbols), merges, tuple(dialect.tokens(stretch)))
+
+
+def _merges(dialect: Dialect, stretch: Stretch) -> Iterator[Merge]:
+    row = [(symbol, i in stretch.frozen) for i, symbol in enumerate(stretch.symbols)]
+    while bigrams := [
+        (rank, i)
+        for i, ((left, left_frozen), (right, right_frozen)) in enumerate(pairwise(row))
+        if (rank := dialect.ranks.get(left + right)) is not None
+        and not left_frozen
+        and not right_frozen
+    ]:
+        best, i = min(bigrams)
+        left, right = row[i][0], row[i + 1][0]
+        row[i : i + 2] = [(left + right, False)]
+        yield Merge(
+            left=left,
+            right=right,
+            score=float(dialect.vocab.scores[dialect.vocab.piece_to_id[left + right]]),
+            tied=sum(rank == best for rank, _ in bigrams) - 1,
+            symbols=tuple(symbol for symbol, _ in row),
+        )

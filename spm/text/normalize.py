@@ -1,0 +1,135 @@
+"""sentencepiece's normaliser: a text as it was typed -> the text that merges, and where each byte
+came from.
+
+`Normalizer::Normalize` of sentencepiece's src/normalizer.cc, step by step:
+
+1. Prefix by prefix, take the longest user-defined piece (kept as it is), else the longest key of
+the charsmap
+   (replaced), else one character (kept; a malformed byte becomes U+FFFD).
+2. With `remove_extra_whitespaces` drop spaces at both ends and all but one of a run.
+3. Write ▁ for each space (`escape_whitespaces`) and one more at the beginning, or at the end with
+   `treat_whitespace_as_suffix` (`add_dummy_prefix`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from spm.text.charsmap import Charsmap
+from spm.text.utf8 import REPLACEMENT, characters, well_formed_size
+from spm.vocab import SPACE, Normalization
+
+MAX_MATCHES: Final = 64  # normalizer.cc, PrefixMatcher: longer matches than the 64th are not seen
+
+
+class PrefixMatcher:
+    """Finds the longest of some pieces at the beginning of a text."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.pieces = frozenset(pieces)
+        sizes: dict[int, set[int]] = {}
+        for piece in self.pieces:
+            sizes.setdefault(piece[0], set()).add(len(piece))
+        self.sizes = {byte: sorted(found) for byte, found in sizes.items()}  # first byte -> sizes
+
+    def size(self, text: bytes, pos: int) -> int:
+        """The size of the longest piece that stands at `pos`, or 0."""
+        longest = matches = 0
+        for size in self.sizes.get(text[pos], ()):
+            if text[pos : pos + size] in self.pieces:
+                longest = size
+                matches += 1
+                if matches == MAX_MATCHES:
+                    break
+        return longest
+
+    def symbols(self, text: bytes) -> tuple[list[bytes], set[int]]:
+        """Split into pieces and, between them, characters; the indices of the pieces are returned
+        too.
+        """
+        if not self.pieces:
+            return characters(text), set()
+        symbols: list[bytes] = []
+        found: set[int] = set()
+        pos = 0
+        while pos < len(text):
+            if size := self.size(text, pos):
+                found.add(len(symbols))
+                symbols.append(text[pos : pos + size])
+            else:
+                symbols.append(characters(text[pos : pos + 4])[0])
+            pos += len(symbols[-1])
+        return symbols, found
+
+
+class Normalizer:
+    """One vocabulary's normaliser. Raises VocabError if its charsmap is malformed."""
+
+    def __init__(self, rules: Normalization, user_defined: PrefixMatcher, source: str) -> None:
+        self.rules = rules
+        self.user_defined = user_defined
+        self.charsmap = Charsmap(rules.charsmap, source) if rules.charsmap else None
+
+    def normalize(self, text: bytes) -> tuple[bytes, list[int]]:
+        """Return the normalised text and, for each of its bytes and its end, the byte of `text` it
+        came from.
+        """
+        rules = self.rules
+        collapse = rules.remove_extra_whitespaces
+        space = SPACE if rules.escape_whitespaces else b" "
+        out, origin = bytearray(), []
+        pos = self._leading_spaces(text) if collapse else 0
+        if pos == len(text):
+            return b"", [pos]
+
+        def write(data: bytes) -> None:
+            out.extend(data)
+            origin.extend([pos] * len(data))
+
+        if rules.add_dummy_prefix and not rules.treat_whitespace_as_suffix:
+            write(space)
+        after_space = collapse
+        while pos < len(text):
+            prefix, size = self._prefix(text, pos)
+            if after_space:
+                prefix = prefix.lstrip(b" ")
+            write(prefix.replace(b" ", space))
+            if collapse and prefix:
+                after_space = prefix.endswith(b" ")
+            pos += size
+        if collapse:
+            pos = _drop_trailing(space, out, origin, pos)
+        if rules.add_dummy_prefix and rules.treat_whitespace_as_suffix:
+            write(space)
+        return bytes(out), [*origin, pos]
+
+    def _leading_spaces(self, text: bytes) -> int:
+        pos = 0
+        while pos < len(text):
+            prefix, size = self._prefix(text, pos)
+            if prefix != b" ":
+                break
+            pos += size
+        return pos
+
+    def _prefix(self, text: bytes, pos: int) -> tuple[bytes, int]:
+        """What stands at `pos`, normalised, and how many bytes of the text that is."""
+        if size := self.user_defined.size(text, pos):
+            return text[pos : pos + size], size
+        if self.charsmap and (replaced := self.charsmap.longest_prefix(text, pos)):
+            return replaced
+        if size := well_formed_size(text, pos):
+            return text[pos : pos + size], size
+        return REPLACEMENT, 1
+
+
+def _drop_trailing(space: bytes, out: bytearray, origin: list[int], pos: int) -> int:
+    """Drop spaces at the end, whoever wrote them; the text then ends where the first of them came
+    from.
+    """
+    while out.endswith(space):
+        del out[-len(space) :]
+        pos = origin[len(out)]
+        del origin[len(out) :]
+    return pos

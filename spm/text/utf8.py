@@ -1,0 +1,67 @@
+"""UTF-8 as the oracles see it, good and bad.
+
+Both split a text into characters by the lead byte alone and do not look at what follows it
+(llama.cpp `unicode_len_utf8`, sentencepiece `string_util::OneCharLen`). sentencepiece's normaliser
+and decoder look closer: a byte that begins no well-formed character becomes U+FFFD, alone
+(`string_util::DecodeUTF8`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+REPLACEMENT: Final = "\ufffd".encode()
+
+_SIZE: Final = bytes(
+    [1] * 0xC0 + [2] * 0x20 + [3] * 0x10 + [4] * 0x10
+)  # lead byte -> bytes of its character
+
+_TAIL = rb"[\x80-\xbf]"
+_WELL_FORMED: Final = re.compile(
+    rb"[\x00-\x7f]|[\xc2-\xdf]%(t)s|\xe0[\xa0-\xbf]%(t)s|[\xe1-\xec\xee\xef]%(t)s{2}|\xed[\x80-\x9f]%(t)s"
+    rb"|\xf0[\x90-\xbf]%(t)s{2}|[\xf1-\xf3]%(t)s{3}|\xf4[\x80-\x8f]%(t)s{2}" % {b"t": _TAIL}
+)
+_UNFINISHED: Final = re.compile(
+    rb"[\xc2-\xdf]|\xe0[\xa0-\xbf]?|[\xe1-\xec\xee\xef]%(t)s?|\xed[\x80-\x9f]?"
+    rb"|\xf0(?:[\x90-\xbf]%(t)s?)?|[\xf1-\xf3]%(t)s{0,2}|\xf4(?:[\x80-\x8f]%(t)s?)?" % {b"t": _TAIL}
+)
+
+
+def characters(text: bytes) -> list[bytes]:
+    """Split by lead bytes; the last character is clipped at the end: b'a\\xe2\\x96' -> [b'a',
+    b'\\xe2\\x96'].
+    """
+    chars: list[bytes] = []
+    pos = 0
+    while pos < len(text):
+        end = pos + _SIZE[text[pos]]
+        chars.append(text[pos:end])
+        pos = end
+    return chars
+
+
+def well_formed_size(text: bytes, pos: int) -> int:
+    """The bytes of the well-formed character at `pos`, or 0 if none begins there."""
+    match = _WELL_FORMED.match(text, pos)
+    return match.end() - pos if match else 0
+
+
+def split_unfinished(text: bytes) -> tuple[bytes, bytes]:
+    """Bytes -> what is decided and what could still become a character.
+
+    In the first part every byte that begins no character is U+FFFD; the second has at most three
+    bytes.
+    """
+    decided = bytearray()
+    pos = 0
+    while pos < len(text):
+        if size := well_formed_size(text, pos):
+            decided += text[pos : pos + size]
+        elif _UNFINISHED.fullmatch(text, pos):
+            break
+        else:
+            decided += REPLACEMENT
+            size = 1
+        pos += size
+    return bytes(decided), text[pos:]

@@ -1,0 +1,298 @@
+"""The Tokenizer that people import: a vocabulary, read in one oracle's dialect."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spm.errors import DecodeError, DoubleBOSWarning, EncodeError
+from spm.gguf import GGUF
+from spm.text.dialect import Dialect, dialect_of, encode
+from spm.text.explain import Explanation, explain
+from spm.text.stream import StreamDecoder, StreamEncoder
+from spm.text.token import Token
+from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
+
+Text: TypeAlias = str | bytes
+Unit: TypeAlias = Literal["char", "byte"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The ids of many texts in one array: text i has ids[offsets[i]:offsets[i + 1]].
+
+    `ids` is int32 (N,), `offsets` int64 (len + 1,). Indexing gives a view of one text's ids.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    pad_id: int | None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: SupportsIndex) -> NDArray[np.int32]:
+        n = operator.index(i)
+        n += len(self) if n < 0 else 0
+        if not 0 <= n < len(self):
+            raise IndexError(f"text {operator.index(i)}, expected one of {len(self)}")
+        return self.ids[self.offsets[n] : self.offsets[n + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (self[i] for i in range(len(self)))
+
+    def to_lists(self) -> list[list[int]]:
+        """The ids as Python lists, one for each text."""
+        return [ids.tolist() for ids in self]
+
+    def pad(self, pad_id: int | None = None) -> NDArray[np.int32]:
+        """One row for each text, filled up on the right: int32 (len, longest).
+
+        Fills with the vocabulary's PAD unless `pad_id` is given. Raises EncodeError if there is
+        neither.
+        """
+        fill = self.pad_id if pad_id is None else pad_id
+        if fill is None:
+            raise EncodeError("pad: the vocabulary has no PAD id, expected pad_id")
+        sizes = np.diff(self.offsets)
+        rows = np.full((len(self), int(sizes.max(initial=0))), fill, np.int32)
+        rows[np.arange(rows.shape[1]) < sizes[:, None]] = self.ids
+        return rows
+
+
+class Tokenizer:
+    """Text -> ids -> text, exactly as `dialect` does it. Immutable; any number of threads may use
+    it.
+    """
+
+    def __init__(self, vocab: Vocab, dialect: str) -> None:
+        self._dialect: Dialect = dialect_of(vocab, dialect)
+
+    @classmethod
+    def from_gguf(
+        cls, source: str | os.PathLike[str] | GGUF, *, dialect: str = "llama.cpp"
+    ) -> Tokenizer:
+        """Read the vocabulary of a GGUF file. Raises GGUFError or VocabError."""
+        if isinstance(source, GGUF):
+            return cls(vocab_from_gguf(source), dialect)
+        with GGUF.open(source) as gguf:
+            return cls(vocab_from_gguf(gguf), dialect)
+
+    @classmethod
+    def from_sentencepiece(
+        cls, path: str | os.PathLike[str], *, dialect: str = "sentencepiece"
+    ) -> Tokenizer:
+        """Read a sentencepiece BPE `.model`. Raises VocabError.
+
+        With dialect='llama.cpp' the ids are those of the model converted to GGUF: scores and types
+        one to one, the model's own special ids, and a BOS, since that is llama.cpp's default.
+        """
+        vocab = vocab_from_sentencepiece(path)
+        if dialect == "llama.cpp":
+            vocab = as_converted(vocab)
+        return cls(vocab, dialect)
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary as the dialect reads it."""
+        return self._dialect.vocab
+
+    @property
+    def dialect(self) -> str:
+        """The oracle whose ids these are: 'llama.cpp' or 'sentencepiece'."""
+        return self._dialect.name
+
+    @property
+    def fingerprint(self) -> str:
+        """The vocabulary's sha256: equal fingerprints, equal ids."""
+        return self.vocab.fingerprint
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.vocab!r}, dialect={self.dialect!r})"
+
+    # ---- text -> ids
+
+    def encode(
+        self, text: Text, *, add_special: bool = True, parse_special: bool = False
+    ) -> list[int]:
+        """The ids of a text.
+
+        `add_special` puts BOS and EOS where the vocabulary asks for them. `parse_special` lets the
+        spelling of a CONTROL piece become that piece: never set it for text from strangers. Bytes
+        need not be valid UTF-8. Raises EncodeError, or TypeError if `text` is neither str nor
+        bytes. Warns of a second BOS.
+        """
+        ids = [token.id for token in self._tokens(_bytes(text), parse_special)]
+        return self._with_special(ids) if add_special else ids
+
+    def encode_array(
+        self, text: Text, *, add_special: bool = True, parse_special: bool = False
+    ) -> NDArray[np.int32]:
+        """As `encode`, int32 (n,)."""
+        ids = self.encode(text, add_special=add_special, parse_special=parse_special)
+        return np.array(ids, np.int32)
+
+    def encode_batch(
+        self,
+        texts: Iterable[Text],
+        *,
+        threads: int | None = None,
+        add_special: bool = True,
+        parse_special: bool = False,
+    ) -> Batch:
+        """The ids of many texts. The pure Python path uses one thread, whatever `threads`
+        allows.
+        """
+        if threads is not None and threads < 1:
+            raise EncodeError(f"threads is {threads}, expected 1 or more")
+        rows = [
+            self.encode_array(text, add_special=add_special, parse_special=parse_special)
+            for text in texts
+        ]
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        ids = np.concatenate(rows) if rows else np.empty(0, np.int32)
+        return Batch(ids, offsets, self.vocab.pad_id)
+
+    def encode_offsets(
+        self,
+        text: Text,
+        *,
+        unit: Unit = "char",
+        add_special: bool = True,
+        parse_special: bool = False,
+    ) -> tuple[list[int], NDArray[np.int64]]:
+        """The ids of a text and where each stands in it: begin and end, int64 (n, 2).
+
+        `unit` says what is counted: characters of the text, or bytes of its UTF-8. BOS, EOS and the
+        space that was put before a text are empty. Of a character spelled as bytes the last byte
+        owns all of it. Raises EncodeError also for characters of bytes that are not valid UTF-8.
+        """
+        if unit not in ("char", "byte"):
+            raise EncodeError(f"unit is {unit!r}, expected 'char' or 'byte'")
+        data = _bytes(text)
+        tokens = list(self._tokens(data, parse_special))
+        ids = [token.id for token in tokens]
+        spans = [(token.begin, token.end) for token in tokens]
+        if add_special:
+            ids = self._with_special(ids)
+            bos, eos = self.vocab.add_bos, self.vocab.add_eos
+            spans = [(0, 0)] * bos + spans + [(len(data), len(data))] * eos
+        table = np.array(spans, np.int64).reshape(-1, 2)
+        return ids, table if unit == "byte" else _characters_before(data)[table]
+
+    def count(self, text: Text, *, add_special: bool = True, parse_special: bool = False) -> int:
+        """How many ids `encode` gives."""
+        return len(self.encode(text, add_special=add_special, parse_special=parse_special))
+
+    def truncate(
+        self, text: Text, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
+    ) -> Text:
+        """The longest beginning of `text` that ends with one of its tokens and has at most
+        `max_tokens` ids.
+
+        BOS and EOS count. The result is str for str and bytes for bytes, and empty if nothing fits.
+        """
+        data = _bytes(text)
+        room = max_tokens - (self.vocab.add_bos + self.vocab.add_eos if add_special else 0)
+
+        def fits(end: int) -> bool:
+            inside = end < len(data) and data[end] & 0xC0 == 0x80  # a character is never cut
+            return not inside and sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
+
+        tokens = list(self._tokens(data, parse_special))
+        ends = (
+            [len(data)] if len(tokens) <= room else [token.end for token in tokens[: max(room, 0)]]
+        )
+        # The first is right unless the normaliser does something else at the new end of the text.
+        cut = next((end for end in reversed(ends) if fits(end)), 0)
+        return data[:cut].decode() if isinstance(text, str) else data[:cut]
+
+    def stream_encoder(
+        self, *, add_special: bool = True, parse_special: bool = False
+    ) -> StreamEncoder:
+        """Encode a text that comes in parts: the same ids as `encode` of the whole."""
+        return StreamEncoder(
+            lambda text: self.encode(text, add_special=add_special, parse_special=parse_special)
+        )
+
+    def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
+        """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""
+        return explain(self._dialect, _bytes(text), parse_special)
+
+    # ---- ids -> text
+
+    def decode(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> str:
+        """The text of ids; what is no valid UTF-8 becomes U+FFFD. Raises DecodeError for an id out
+        of range.
+        """
+        return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> bytes:
+        """The text of ids as bytes. `skip_special` leaves CONTROL pieces out."""
+        decoder = self._dialect.decoder(skip_special)
+        return b"".join(decoder.push(self._checked(i)) for i in ids) + decoder.flush()
+
+    def stream_decoder(self, *, skip_special: bool = True) -> StreamDecoder:
+        """Decode ids as they come: the same text as `decode` of them all, never half a
+        character.
+        """
+        return StreamDecoder(self._dialect, self._checked, skip_special)
+
+    # ---- inside
+
+    def _tokens(self, text: bytes, parse_special: bool) -> Iterator[Token]:
+        return encode(self._dialect, text, parse_special)
+
+    def _with_special(self, ids: list[int]) -> list[int]:
+        vocab = self.vocab
+        bos = [vocab.special_ids["bos"]] if vocab.add_bos else []
+        eos = [vocab.special_ids["eos"]] if vocab.add_eos else []
+        if bos and ids[:1] == bos:
+            message = "the text begins with BOS and the vocabulary adds one: there are two now"
+            warnings.warn(message, DoubleBOSWarning, stacklevel=3)
+        return bos + ids + eos
+
+    def _checked(self, i: SupportsIndex) -> int:
+        try:
+            n = operator.index(i)
+        except TypeError:
+            raise DecodeError(f"id is {type(i).__name__}, expected an integer") from None
+        if not 0 <= n < len(self.vocab):
+            raise DecodeError(f"id {n}, expected 0 to {len(self.vocab) - 1}")
+        return n
+
+
+def _bytes(text: Text) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"text is {type(text).__name__}, expected str or bytes")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        lone = f"U+{ord(text[error.start]):04X}"
+        raise EncodeError(
+            f"text: lone surrogate {lone} at character {error.start},"
+            " expected Unicode text or bytes"
+        ) from None
+
+
+def _characters_before(data: bytes) -> NDArray[np.int64]:
+    """For each byte of a UTF-8 text and its end, how many characters begin before it: int64 (len +
+    1,).
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise EncodeError(
+            f"text: byte {error.start} is no valid UTF-8, expected unit='byte' for such a text"
+        ) from None
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    return np.concatenate([[0], np.cumsum(begins)])  # a character has begun before its second byte

@@ -1,0 +1,17 @@
+"""Vocabularies: what a file says about pieces, and what each oracle makes of it."""
+
+from spm.vocab.from_gguf import vocab_from_gguf
+from spm.vocab.from_sentencepiece import vocab_from_sentencepiece
+from spm.vocab.llama_cpp import as_converted, as_llama_cpp
+from spm.vocab.vocab import SPACE, Normalization, TokenType, Vocab
+
+__all__ = [
+    "SPACE",
+    "Normalization",
+    "TokenType",
+    "Vocab",
+    "as_converted",
+    "as_llama_cpp",
+    "vocab_from_gguf",
+    "vocab_from_sentencepiece",
+]

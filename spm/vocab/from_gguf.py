@@ -1,0 +1,185 @@
+"""GGUF metadata -> Vocab, as the file tells it.
+
+Keys are those of the GGUF specification, defaults those of llama.cpp for `tokenizer.ggml.model =
+llama` (src/llama-vocab.cpp, `llama_vocab::impl::load`). Two keys that llama.cpp lets a file omit
+are demanded here, since without them every id would be a guess: the scores and the token types.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spm.errors import VocabError
+from spm.gguf import GGUF, StringArray, ValueType
+from spm.vocab.vocab import Normalization, TokenType, Vocab
+
+_NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
+_DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
+_ROLES: Final = {  # key -> role; the last three keys are old names
+    "bos_token_id": "bos",
+    "eos_token_id": "eos",
+    "unknown_token_id": "unk",
+    "padding_token_id": "pad",
+    "eot_token_id": "eot",
+    "eom_token_id": "eom",
+    "fim_pre_token_id": "fim_pre",
+    "fim_suf_token_id": "fim_suf",
+    "fim_mid_token_id": "fim_mid",
+    "fim_pad_token_id": "fim_pad",
+    "fim_rep_token_id": "fim_rep",
+    "fim_sep_token_id": "fim_sep",
+    "prefix_token_id": "fim_pre",
+    "suffix_token_id": "fim_suf",
+    "middle_token_id": "fim_mid",
+}
+
+
+def vocab_from_gguf(gguf: GGUF) -> Vocab:
+    """Read the SPM vocabulary of an open file.
+
+    Raises VocabError naming the key if one is missing, of another type, or contradicts another, or
+    if the file's vocabulary is not SPM.
+    """
+    keys = _Keys(gguf)
+    model = keys.text("model")
+    if model != "llama":
+        raise VocabError(f"{keys.where('model')} is '{model}', expected 'llama' (SPM)")
+    pieces = tuple(keys.strings("tokens"))
+    types = _types(keys, len(pieces))
+    lacks = next(
+        (k for k in ("add_space_prefix", "remove_extra_whitespaces") if not keys.has(k)), ""
+    )
+    special_ids = _special_ids(keys, len(pieces))
+    return Vocab(
+        source=keys.source,
+        pieces=pieces,
+        scores=_scores(keys, len(pieces)),
+        types=types,
+        special_ids=special_ids,
+        eog_ids=frozenset([special_ids["eos"]]),
+        add_bos=keys.flag("add_bos_token", True),
+        add_eos=keys.flag("add_eos_token", False),
+        add_space_prefix=keys.flag("add_space_prefix", True),
+        model_name=keys.model_name(),
+        normalization=None if lacks else _normalization(keys),
+        lacks=lacks and f"tokenizer.ggml.{lacks}",
+        byte_fallback=TokenType.BYTE in types,
+    )
+
+
+class _Keys:
+    """The `tokenizer.ggml.*` keys of one file, each read as the type that it must have."""
+
+    def __init__(self, gguf: GGUF) -> None:
+        self.gguf = gguf
+        self.source = str(gguf.path)
+
+    def where(self, key: str) -> str:
+        return f"{self.source}: tokenizer.ggml.{key}"
+
+    def has(self, key: str) -> bool:
+        return f"tokenizer.ggml.{key}" in self.gguf.metadata
+
+    def text(self, key: str) -> str:
+        return str(self._value(key, ValueType.STRING))
+
+    def flag(self, key: str, default: bool) -> bool:
+        return bool(self._value(key, ValueType.BOOL)) if self.has(key) else default
+
+    def id(self, key: str) -> int | None:
+        return int(self._value(key, ValueType.UINT32)) if self.has(key) else None  # type: ignore[call-overload]
+
+    def strings(self, key: str) -> list[bytes]:
+        value = self._array(key, ValueType.STRING)
+        assert isinstance(value, StringArray)
+        return value.to_list()
+
+    def numbers(self, key: str, *kinds: ValueType) -> NDArray[np.generic]:
+        return np.asarray(self._array(key, *kinds))
+
+    def model_name(self) -> str:
+        if "general.name" not in self.gguf.metadata:
+            return ""
+        return str(self.gguf.metadata["general.name"])
+
+    def _array(self, key: str, *kinds: ValueType) -> object:
+        value = self._value(key, ValueType.ARRAY)
+        found = self.gguf.element_type(f"tokenizer.ggml.{key}")
+        if found not in kinds:
+            expected = " or ".join(kind.name for kind in kinds)
+            raise VocabError(
+                f"{self.where(key)} is an array of {found.name}, expected of {expected}"
+            )
+        return value
+
+    def _value(self, key: str, kind: ValueType) -> object:
+        if not self.has(key):
+            raise VocabError(f"{self.where(key)} is missing, expected {kind.name}")
+        found = self.gguf.value_type(f"tokenizer.ggml.{key}")
+        if found != kind:
+            raise VocabError(f"{self.where(key)} is {found.name}, expected {kind.name}")
+        return self.gguf.metadata[f"tokenizer.ggml.{key}"]
+
+
+def _scores(keys: _Keys, n: int) -> NDArray[np.float32]:
+    scores = keys.numbers("scores", ValueType.FLOAT32, ValueType.INT32)
+    _expect_length(keys, "scores", len(scores), n)
+    return scores[:n].astype(np.float32)
+
+
+def _types(keys: _Keys, n: int) -> tuple[TokenType, ...]:
+    types = keys.numbers("token_type", ValueType.INT32)
+    _expect_length(keys, "token_type", len(types), n)
+    by_number = {int(kind): kind for kind in TokenType}
+    numbers = types[:n].tolist()
+    try:
+        return tuple([by_number[number] for number in numbers])
+    except KeyError:
+        i, number = next((i, t) for i, t in enumerate(numbers) if t not in by_number)
+        message = f"{keys.where('token_type')}: id {i} has type {number}, expected 1 to 6"
+        raise VocabError(message) from None
+
+
+def _expect_length(keys: _Keys, key: str, found: int, n: int) -> None:
+    """Longer than needed is what llama.cpp accepts; shorter is memory that is not there."""
+    if found < n:
+        raise VocabError(
+            f"{keys.where(key)} has {found} elements, expected {n}, one for each piece"
+        )
+
+
+def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
+    ids = dict(_DEFAULT_IDS)
+    for key, role in _ROLES.items():
+        value = keys.id(key)
+        if value is None or value == _NO_ID:
+            continue
+        if value >= n:
+            raise VocabError(f"{keys.where(key)} is {value}, expected 0 to {n - 1}")
+        ids[role] = value
+    for role, value in _DEFAULT_IDS.items():
+        if ids[role] >= n:
+            key = next(k for k, r in _ROLES.items() if r == role)
+            raise VocabError(
+                f"{keys.where(key)} is missing and its default {value} is outside the vocabulary,"
+                f" expected 0 to {n - 1}"
+            )
+    return ids
+
+
+def _normalization(keys: _Keys) -> Normalization:
+    """What a GGUF can tell of sentencepiece's normaliser; the rest is as in llama.cpp's Unigram
+    session.
+    """
+    charsmap = b""
+    if keys.has("precompiled_charsmap"):
+        kinds = (ValueType.UINT8, ValueType.INT8)
+        charsmap = keys.numbers("precompiled_charsmap", *kinds).tobytes()
+    return Normalization(
+        charsmap=charsmap,
+        add_dummy_prefix=keys.flag("add_space_prefix", True),
+        remove_extra_whitespaces=keys.flag("remove_extra_whitespaces", False),
+    )

@@ -1,0 +1,133 @@
+"""What llama.cpp makes of a vocabulary after it has read it.
+
+A GGUF file does not say everything, so llama.cpp completes it by the spelling of pieces: which
+pieces are CONTROL although their type says otherwise, which ids end a generation, which special
+pieces eat the white space after them. Its ids depend on these rules, so they are kept here, all of
+them and nothing else, in the order of `llama_vocab::impl::load` (src/llama-vocab.cpp, llama.cpp of
+llama-cpp-python 0.3.36).
+
+Where llama.cpp takes "the first match" out of a hash table, whose order no standard fixes, the
+lowest id is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from spm.errors import VocabError
+from spm.vocab.vocab import TokenType, Vocab
+
+_BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
+    "eot": (
+        "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> _<EOT>"
+        " [EOT] <｜end▁of▁sentence｜> <end_of_utterance>"
+    ),
+    "eom": "<|eom_id|>",
+    "fim_pre": (
+        "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|>"
+        " <|prefix|>"
+    ),
+    "fim_suf": (
+        "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|>"
+        " <|suffix|>"
+    ),
+    "fim_mid": (
+        "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|>"
+        " <|middle|>"
+    ),
+    "fim_pad": "<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]",
+    "fim_rep": "<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>",
+    "fim_sep": "<|file_sep|>",
+}
+_EOG_ROLES: Final = ("fim_pad", "fim_rep", "fim_sep", "eos", "eot", "eom")
+_EOG_PIECES: Final = (
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn>"
+    " <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance>"
+    " <eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~["
+)
+_ALWAYS_SHOWN: Final = "<|channel|> <|message|> <|start|> <|constrain|>"
+
+
+def as_llama_cpp(vocab: Vocab) -> Vocab:
+    """Apply llama.cpp's rules. Raises VocabError where llama.cpp refuses the vocabulary."""
+    vocab = replace(vocab, pieces=_c_strings(vocab.pieces))
+    types = list(vocab.types)
+    special_ids = _roles_by_spelling(vocab, types)
+    eog_ids = _eog_ids(vocab, special_ids, types)
+    return replace(
+        vocab,
+        types=tuple(types),
+        special_ids=special_ids,
+        eog_ids=eog_ids,
+        rstrip_ids=_rstrip_ids(vocab, types),
+    )
+
+
+def as_converted(vocab: Vocab) -> Vocab:
+    """A sentencepiece vocabulary as llama.cpp sees it after a conversion that writes its own ids
+    and no flags.
+    """
+    special_ids = {"bos": 1, "eos": 2, "unk": 0, **vocab.special_ids}
+    return replace(vocab, special_ids=special_ids, add_bos=True)
+
+
+def _c_strings(pieces: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """llama.cpp reads pieces as C strings, which end at NUL, and names the empty ones."""
+    return tuple(
+        piece.split(b"\0")[0] or b"[EMPTY_%d]" % i if b"\0" in piece or not piece else piece
+        for i, piece in enumerate(pieces)
+    )
+
+
+def _ids_of(vocab: Vocab, spellings: str) -> list[int]:
+    ids = (vocab.piece_to_id.get(piece.encode()) for piece in spellings.split())
+    return sorted(i for i in ids if i is not None)
+
+
+def _roles_by_spelling(vocab: Vocab, types: list[TokenType]) -> dict[str, int]:
+    special_ids = dict(vocab.special_ids)
+    for role, spellings in _BY_SPELLING.items():
+        for i in _ids_of(vocab, spellings)[:1]:
+            if role not in special_ids:
+                special_ids[role] = i
+                types[i] = TokenType.CONTROL
+    return special_ids
+
+
+def _eog_ids(vocab: Vocab, special_ids: dict[str, int], types: list[TokenType]) -> frozenset[int]:
+    eog = {special_ids[role] for role in _EOG_ROLES if role in special_ids}
+    for i in _ids_of(vocab, _EOG_PIECES):
+        eog.add(i)
+        types[i] = TokenType.CONTROL
+    for i in _ids_of(vocab, _ALWAYS_SHOWN):
+        types[i] = TokenType.USER_DEFINED
+    spelled = {vocab.pieces[i]: i for i in eog}  # bytes -> int
+    harmony = {b"<|return|>", b"<|call|>", b"<|calls|>", b"<|flush|>"} & spelled.keys()
+    calls = harmony & {b"<|call|>", b"<|calls|>"}
+    if b"<|end|>" in spelled and calls and harmony - calls:
+        eog.remove(spelled[b"<|end|>"])
+        types[spelled[b"<|end|>"]] = TokenType.USER_DEFINED
+    if b"</s>" in spelled and {b"<|tool_response>", b"<|plamo:eos|>"} & spelled.keys():
+        eog.remove(spelled[b"</s>"])
+        types[spelled[b"</s>"]] = TokenType.NORMAL
+    return frozenset(eog)
+
+
+def _rstrip_ids(vocab: Vocab, types: list[TokenType]) -> frozenset[int]:
+    """Phi-3's special pieces swallow the white space after them; llama.cpp knows the model by its
+    name.
+    """
+    if not any(name in vocab.model_name.lower() for name in ("phi-3", "phi3")):
+        return frozenset()
+    named = {}
+    for piece in (b"</s>", b"<unk>", b"<s>", b"<|endoftext|>"):
+        if piece not in vocab.piece_to_id:
+            raise VocabError(
+                f"{vocab.source}: general.name is '{vocab.model_name}', but piece"
+                f" {piece.decode()} is missing, expected as in every Phi-3"
+            )
+        named[piece] = vocab.piece_to_id[piece]
+    special = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
+    rstrip = {i for i, kind in enumerate(types) if kind in special} | {named[b"</s>"]}
+    return frozenset(rstrip - {named[b"<unk>"], named[b"<s>"], named[b"<|endoftext|>"]})

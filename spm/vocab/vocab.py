@@ -1,0 +1,170 @@
+"""A vocabulary: what every id spells, how eagerly it merges, and what kind of piece it is.
+
+A `Vocab` is data and nothing else. It is made once, by `vocab_from_gguf` or
+`vocab_from_sentencepiece`, checked while it is made, and never changes. Two vocabularies are the
+same exactly if their fingerprints are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spm.errors import VocabError
+
+SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
+
+
+class TokenType(IntEnum):
+    """What a piece is; the numbers are those of `tokenizer.ggml.token_type` and of sentencepiece's
+    proto.
+    """
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How sentencepiece rewrites a text before it merges (`NormalizerSpec` and one flag of
+    `TrainerSpec`).
+    """
+
+    charsmap: bytes = (
+        b""  # precompiled_charsmap: a double-array trie and its replacements; empty = identity
+    )
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = True
+    escape_whitespaces: bool = True
+    treat_whitespace_as_suffix: bool = False
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Vocab:
+    """Pieces, scores and types by id, the ids with a role, and the flags that change ids.
+
+    `scores` is float32 (V,), read-only. `pieces` are bytes because a piece may be any bytes.
+    `special_ids` maps a role (bos, eos, unk, pad, eot, ...) to an id; a role that nobody has is
+    absent. `normalization` is None where the source does not tell how sentencepiece would
+    normalise; `lacks` then names the missing key.
+    """
+
+    source: str  # the file, for messages
+    pieces: tuple[bytes, ...]
+    scores: NDArray[np.float32]
+    types: tuple[TokenType, ...]
+    special_ids: Mapping[str, int]
+    add_bos: bool
+    add_eos: bool
+    add_space_prefix: bool
+    model_name: str = ""  # general.name: llama.cpp strips spaces by it, see llama_cpp.py
+    eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
+    rstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space after them
+    normalization: Normalization | None = None
+    denormalization: Normalization | None = None
+    lacks: str = ""
+    byte_fallback: bool = True
+    unk_surface: bytes = " \u2047 ".encode()  # what sentencepiece decodes an unknown id to
+    piece_to_id: dict[bytes, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scores.flags.writeable = False
+        object.__setattr__(self, "piece_to_id", {p: i for i, p in enumerate(self.pieces)})
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __repr__(self) -> str:
+        return f"Vocab({self.source!r}, {len(self)} pieces, {self.fingerprint[:12]})"
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that begins a text, or None."""
+        return self.special_ids.get("bos")
+
+    @property
+    def eos_id(self) -> int | None:
+        """The id that ends a text, or None."""
+        return self.special_ids.get("eos")
+
+    @property
+    def unk_id(self) -> int | None:
+        """The id of what the vocabulary cannot spell, or None."""
+        return self.special_ids.get("unk")
+
+    @property
+    def pad_id(self) -> int | None:
+        """The id that fills up a batch, or None."""
+        return self.special_ids.get("pad")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256, in hex, over everything that can change an id or a text: all but `source`."""
+        digest = hashlib.sha256(b"spm vocabulary 1\n")
+        for piece in self.pieces:
+            digest.update(len(piece).to_bytes(8, "little") + piece)
+        digest.update(self.scores.astype("<f4").tobytes() + bytes(self.types))
+        digest.update(repr(self._rules()).encode())
+        return digest.hexdigest()
+
+    def _rules(self) -> tuple[object, ...]:
+        ids = (sorted(self.special_ids.items()), sorted(self.eog_ids), sorted(self.rstrip_ids))
+        flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
+        return (*ids, *flags, self.normalization, self.denormalization, self.unk_surface)
+
+
+def byte_piece(byte: int) -> bytes:
+    """The piece that stands for one raw byte: 10 -> b'<0x0A>'."""
+    return b"<0x%02X>" % byte
+
+
+BYTE_OF_PIECE: Final = {byte_piece(b): b for b in range(256)}  # bytes -> int
+
+
+def _check(vocab: Vocab) -> None:
+    """What both oracles refuse, or would crash on."""
+    n = len(vocab.pieces)
+    if n == 0:
+        raise VocabError(f"{vocab.source}: the vocabulary has 0 pieces, expected at least 1")
+    if len(vocab.piece_to_id) != n:
+        piece, count = Counter(vocab.pieces).most_common(1)[0]
+        first = vocab.pieces.index(piece)
+        raise VocabError(
+            f"{vocab.source}: piece {show(piece)} stands {count} times (first at id {first}),"
+            " expected every piece once"
+        )
+    for piece, kind in zip(vocab.pieces, vocab.types):
+        if kind == TokenType.BYTE and piece not in BYTE_OF_PIECE:
+            raise VocabError(
+                f"{vocab.source}: id {vocab.piece_to_id[piece]} has type BYTE and piece"
+                f" {show(piece)}, expected <0x00> to <0xFF>"
+            )
+    for role, i in vocab.special_ids.items():
+        if not 0 <= i < n:
+            raise VocabError(f"{vocab.source}: the {role} id is {i}, expected 0 to {n - 1}")
+    for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
+        if wanted and role not in vocab.special_ids:
+            raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
+    if np.isnan(vocab.scores).any():
+        first = int(np.isnan(vocab.scores).argmax())
+        raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
+
+
+def show(piece: bytes, limit: int = 40) -> str:
+    """A piece as it can stand in a one-line message: printable, and never long."""
+    text = piece[: limit * 4].decode("utf-8", "backslashreplace")
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"'{escaped}'" if len(escaped) <= limit else f"'{escaped[:limit]}…' ({len(piece)} bytes)"
