@@ -53,13 +53,14 @@ class Entry(NamedTuple):
 
 
 class TensorInfo(NamedTuple):
-    """One row of the tensor table; `start` is the file's byte where the data begins."""
+    """One row of the tensor table, found at byte `row`; the data begins at byte `start`."""
 
     name: str
     type: TensorType
     shape: tuple[int, ...]  # row-major: ggml's ne reversed
     start: int
     nbytes: int
+    row: int
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,7 @@ def read_alignment(head: Head, entries: dict[str, Entry]) -> int:
 
 def read_tensor_info(head: Head) -> TensorInfo:
     """One row of the tensor table; its start is still relative to the data section."""
+    row = head.pos
     name = head.text("a tensor name")
     what = f"tensor {shown(name)}"
     ne = read_dimensions(head, what)
@@ -288,12 +290,12 @@ def read_tensor_info(head: Head) -> TensorInfo:
     layout = BLOCK_LAYOUTS[kind]
     if ne[0] % layout.values:
         raise head.error(
-            head.pos,
+            row,
             f"{what} ({kind.name}) has rows of {ne[0]}, expected a multiple of {layout.values}",
         )
     nbytes = prod(ne) // layout.values * layout.nbytes  # Python's integers do not overflow
     start = head.number(U64, f"the offset of {what}")
-    return TensorInfo(name, kind, tuple(reversed(ne)), start, nbytes)
+    return TensorInfo(name, kind, tuple(reversed(ne)), start, nbytes, row)
 
 
 def read_dimensions(head: Head, what: str) -> list[int]:
@@ -336,16 +338,17 @@ def place_tensors(
         what = f"tensor {shown(info.name)}"
         if info.start % alignment:
             raise head.error(
-                place.start,
+                info.row,
                 f"{what} has offset {info.start}, expected a multiple of the alignment {alignment}",
             )
         if place.start + info.nbytes > head.size:
             raise head.error(
-                place.start,
-                f"{what} needs {info.nbytes} bytes, expected to end within the file's {head.size}",
+                info.row,
+                f"{what} has {info.nbytes} bytes from byte {place.start}, "
+                f"expected to end by byte {head.size}, the file's end",
             )
         if info.name in tensors:
-            raise head.error(head.pos, f"found {what} twice, expected each name once")
+            raise head.error(info.row, f"found {what} twice, expected each name once")
         tensors[info.name] = place
     check_apart(head, tensors)
     return tensors
@@ -357,7 +360,7 @@ def check_apart(head: Head, tensors: dict[str, TensorInfo]) -> None:
     for before, after in pairwise(by_place):
         if before.start + before.nbytes > after.start:
             raise head.error(
-                after.start,
-                f"tensor {shown(after.name)} starts inside tensor {shown(before.name)}, "
-                f"which ends at byte {before.start + before.nbytes}",
+                after.row,
+                f"tensor {shown(after.name)} starts at byte {after.start}, inside "
+                f"tensor {shown(before.name)}, which ends at byte {before.start + before.nbytes}",
             )

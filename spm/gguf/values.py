@@ -50,7 +50,7 @@ class StringArray(Sequence[bytes]):
         if not -self._count <= index < self._count:
             raise IndexError(f"string {index} of an array of {self._count}")
         if self._starts is None:
-            self._starts = np.fromiter(self._positions(), np.int64, self._count)
+            self._starts = np.fromiter(self._positions(), np.int64)
         start = int(self._starts[index])
         return self._data[start + 8 : start + 8 + U64.unpack_from(self._data, start)[0]]
 

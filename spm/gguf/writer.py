@@ -148,7 +148,7 @@ def encode_entry(key: str, value: MetadataValue | Typed) -> bytes:
     """One key and its value."""
     if not key or not key.isascii() or not key.isprintable() or len(key) > MAX_KEY_BYTES:
         raise GGUFError(
-            f"key {shown(key)!r}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters"
+            f"key {shown(repr(key))}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters"
         )
     try:
         typed = value if isinstance(value, Typed) else infer_type(value)
@@ -235,9 +235,9 @@ def encode_text(text: object) -> bytes:
 def encode_numbers(values: Sequence[Any] | npt.NDArray[Any], kind: ValueType) -> bytes:
     """Numbers as `kind`: each of its sort and in its range; only floats are rounded."""
     dtype = VALUE_DTYPES[kind]
-    given = np.asarray(values) if len(values) else np.empty(0, dtype)
-    if given.ndim == 1 and fits(given, dtype):
-        with np.errstate(over="ignore"):
+    with suppress(ValueError):  # numpy's, for lists inside the list
+        given = np.asarray(values) if len(values) else np.empty(0, dtype)
+        if given.ndim == 1 and fits(given, dtype):
             return given.astype(dtype).tobytes()
     raise GGUFError(f"found {shown(repr(values))}, expected {kind.name}")
 
@@ -259,7 +259,7 @@ def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
 def encode_tensor(name: str, source: TensorSource) -> Quantized:
     """A tensor as blocks (an array as it is), its name, shape and size checked."""
     if not 0 < len(encode_text(name)) - U64.size <= MAX_NAME_BYTES:
-        raise GGUFError(f"tensor name {shown(name)!r}: expected 1 to {MAX_NAME_BYTES} bytes")
+        raise GGUFError(f"tensor name {shown(repr(name))}, expected 1 to {MAX_NAME_BYTES} bytes")
     if isinstance(source, Quantized) and source.data.dtype != np.uint8:
         raise GGUFError(f"tensor {name}: blocks of dtype {source.data.dtype}, expected uint8")
     block = source if isinstance(source, Quantized) else array_blocks(name, source)

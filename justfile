@@ -1,0 +1,34 @@
+# What people and CI run. `just` comes with `pip install -e '.[dev]'`.
+
+set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
+
+python := if os_family() == "windows" { "python" } else { "python3" }
+
+# Style, types, and the one-way flow of data
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+# The tests; with real data beside the checkout (SPM_SHARED) they test more
+test *args:
+    {{python}} -m pytest {{args}}
+
+# The rooms that must be covered to the last branch by the project's own tests, without real data
+[unix]
+coverage:
+    SPM_SHARED=nowhere coverage run --branch --source=spm/gguf,spm/vocab,spm/text -m pytest -q -x
+    coverage report --fail-under=100 --show-missing --skip-covered
+
+# Make the golden files again from the references that are installed
+golden:
+    {{python}} -m tools.golden
+
+# Compare the golden files with the references, writing nothing
+golden-check:
+    {{python}} -m tools.golden --check
+
+# Hold spm against the references on made strings: just differential --count 20000 a.model b.gguf
+differential *args:
+    {{python}} -m tools.differential {{args}}

@@ -1,0 +1,127 @@
+"""spm generate [MODEL] PROMPT: a model continues a text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+
+from spm.data import embedded_model
+from spm.errors import EncodeError
+from spm.gguf import GGUF
+from spm.llama import Llama, Sampling, generate
+from spm.tokenizer import Tokenizer
+
+_DEFAULTS = Sampling()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="a GGUF file (default: the embedded tiny model)"
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help="the text, or - for standard input")
+    parser.add_argument("--ids", action="store_true", help="show the ids of prompt and answer")
+    parser.add_argument("--max-tokens", type=int, default=256, metavar="N")
+    parser.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end before TEXT"
+    )
+    parser.add_argument(
+        "--parse-special", action="store_true", help="read </s> and the like as special pieces"
+    )
+    parser.add_argument("--backend", default="auto", help="auto or numpy")
+    sampling = parser.add_argument_group("sampling; temperature 0 is greedy")
+    for name, default in vars(_DEFAULTS).items():
+        option = "--" + name.replace("_", "-")
+        sampling.add_argument(option, type=type(default), default=default, metavar="X")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream the continuation to standard output, and on a terminal its rate to standard error."""
+    prompt = _prompt(args.prompt)
+    progress = Progress(shown=sys.stderr.isatty() and not args.json)
+    progress.say("loading")
+    with GGUF.open(args.model or embedded_model()) as gguf:
+        tok = Tokenizer.from_gguf(gguf)
+        model = Llama.from_gguf(gguf, backend=args.backend)
+        prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
+        if args.ids and not args.json:
+            print("prompt ids:", *prompt_ids, flush=True)
+        progress.say(f"reading {len(prompt_ids)} ids")
+        ids: list[int] = []
+        text = ""
+        for part in generate(
+            model,
+            tok,
+            prompt,
+            Sampling(**{name: getattr(args, name) for name in vars(_DEFAULTS)}),
+            max_tokens=args.max_tokens,
+            stop=args.stop,
+            parse_special=args.parse_special,
+            on_id=lambda i: ids.append(i) or progress.count(),  # type: ignore[func-returns-value]
+        ):
+            text += part
+            if not args.json:
+                progress.clear()
+                print(part, end="", flush=True)
+    if args.json:
+        rate = round(progress.rate, 2)
+        print(
+            json.dumps({"prompt_ids": prompt_ids, "ids": ids, "text": text, "ids_per_second": rate})
+        )
+        return 0
+    print()
+    if args.ids:
+        print("answer ids:", *ids)
+    progress.end()
+    return 0
+
+
+def _prompt(text: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode() if text == "-" else os.fsencode(text).decode()
+    except UnicodeDecodeError as error:
+        raise EncodeError(f"prompt: byte {error.start} is no valid UTF-8, expected text") from None
+
+
+@dataclass
+class Progress:
+    """What a person at a terminal sees beside the text: what is going on, and how fast."""
+
+    shown: bool
+    ids: int = 0
+    began: float = field(default_factory=time.monotonic)
+    _line: str = ""
+
+    def say(self, what: str) -> None:
+        """Show `what` until there is something better."""
+        if self.shown:
+            self._line = f"[{what}]"
+            print(f"\r{self._line}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for the text."""
+        if self._line:
+            print(f"\r{' ' * len(self._line)}\r", end="", file=sys.stderr, flush=True)
+            self._line = ""
+
+    def count(self) -> None:
+        """One more id; the clock starts at the first, when the prompt has been read."""
+        if self.ids == 0:
+            self.began = time.monotonic()
+        self.ids += 1
+
+    @property
+    def rate(self) -> float:
+        """Ids a second after the first."""
+        seconds = time.monotonic() - self.began
+        return (self.ids - 1) / seconds if self.ids > 1 and seconds > 0 else 0.0
+
+    def end(self) -> None:
+        """Tell the rate."""
+        if self.shown:
+            self.clear()
+            print(f"[{self.ids} ids, {self.rate:.0f} a second]", file=sys.stderr)

@@ -1,0 +1,98 @@
+"""spm inspect MODEL: what a file holds, in one screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spm.cli.source import add_vocabulary, is_gguf, open_tokenizer
+from spm.errors import VocabError
+from spm.gguf import GGUF, StringArray
+from spm.vocab import Vocab
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_vocabulary(parser)
+    parser.add_argument("--tensors", action="store_true", help="one line for each tensor")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the vocabulary, the metadata and the tensors."""
+    report: dict[str, Any] = {"file": args.model}
+    if is_gguf(args.model):
+        with GGUF.open(args.model) as gguf:
+            report |= _container(gguf)
+    try:
+        report["vocabulary"] = _vocabulary(open_tokenizer(args).vocab)
+    except VocabError as error:
+        report["vocabulary"] = {"not read": str(error)}
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _print(report, args.tensors)
+    return 0
+
+
+def _container(gguf: GGUF) -> dict[str, Any]:
+    tensors = {
+        name: {"type": t.type.name, "shape": list(t.shape), "nbytes": t.nbytes, "offset": t.offset}
+        for name, t in gguf.tensors.items()
+    }
+    metadata = {key: _summary(value) for key, value in gguf.metadata.items()}
+    return {"gguf": gguf.version, "metadata": metadata, "tensors": tensors}
+
+
+def _summary(value: object) -> object:
+    """A metadata value if it is short, else what it is."""
+    if isinstance(value, StringArray):
+        return f"{len(value)} strings"
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.size <= 8 else f"{value.size} x {value.dtype}"
+    if isinstance(value, list):
+        return f"{len(value)} arrays"
+    if isinstance(value, str) and len(value) > 200:
+        return f"{value[:200]}… ({len(value)} characters)"
+    return value
+
+
+def _vocabulary(vocab: Vocab) -> dict[str, Any]:
+    distinct = len(np.unique(vocab.scores))
+    return {
+        "pieces": len(vocab),
+        "types": {kind.name: n for kind, n in sorted(Counter(vocab.types).items())},
+        "distinct scores": distinct,
+        "longest piece": f"{max(map(len, vocab.pieces))} bytes",
+        "special ids": dict(vocab.special_ids),
+        "ends generation": sorted(vocab.eog_ids),
+        "adds": [r for r, on in (("BOS", vocab.add_bos), ("EOS", vocab.add_eos)) if on],
+        "adds space prefix": vocab.add_space_prefix,
+        "fingerprint": vocab.fingerprint,
+    }
+
+
+def _print(report: dict[str, Any], each_tensor: bool) -> None:
+    print(report["file"])
+    _print_section("vocabulary", report["vocabulary"])
+    if "gguf" not in report:
+        return
+    _print_section(f"metadata, GGUF version {report['gguf']}", report["metadata"])
+    tensors = report["tensors"]
+    if each_tensor:
+        rows = {n: f"{t['type']:<6} {t['shape']}  {t['nbytes']} bytes" for n, t in tensors.items()}
+    else:
+        rows = {k: f"{n} tensors" for k, n in Counter(t["type"] for t in tensors.values()).items()}
+    _print_section(f"tensors, {sum(t['nbytes'] for t in tensors.values())} bytes", rows)
+
+
+def _print_section(title: str, rows: Mapping[str, object]) -> None:
+    print(f"\n{title}")
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        shown = str(value).replace("\n", "\\n")
+        print(f"  {name:<{width}}  {shown}")
