@@ -15,6 +15,7 @@ from spm.errors import (
     VocabError,
 )
 from spm.gguf import GGUF
+from spm.llama import Llama, Sampling, generate
 from spm.tokenizer import Batch, Tokenizer
 from spm.vocab import TokenType, Vocab
 
@@ -25,10 +26,13 @@ __all__ = [
     "DoubleBOSWarning",
     "EncodeError",
     "GGUFError",
+    "Llama",
     "ModelError",
+    "Sampling",
     "SpmError",
     "TokenType",
     "Tokenizer",
     "Vocab",
     "VocabError",
+    "generate",
 ]

@@ -1,0 +1,168 @@
+"""logits -> the next id: a chain of small filters over candidates, in llama.cpp's default order.
+
+    penalties, top-k, typical-p, top-p, min-p, temperature, draw
+
+(common/common.h, `common_params_sampling::samplers`; each filter as in src/llama-sampler.cpp). Note
+that the filters judge probabilities before the temperature bends them. DRY, top-n-sigma and XTC,
+which are off by default there, do not exist here. Only two things differ by design: among equal
+logits the lower id comes first (there, wherever a sort puts it), and the draw uses NumPy's PCG64
+(there, a Mersenne Twister), so equal seeds give equal texts here but not across the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spm.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next id. The defaults are llama.cpp's, except that the seed is not random.
+
+    Off: top_k=0, top_p=1, min_p=0, typical_p=1, repeat_penalty=1, the other penalties 0. A
+    temperature of 0 is greedy: always the likeliest id (after penalties), the lowest among equals.
+    Penalties look at the last `penalty_last_n` ids, prompt included. Raises ModelError for a value
+    out of range.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    penalty_last_n: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require("temperature", self.temperature, float, 0, math.inf)
+        _require("top_k", self.top_k, int, 0, 2**31 - 1)
+        _require("top_p", self.top_p, float, 0, 1)
+        _require("min_p", self.min_p, float, 0, 1)
+        _require("typical_p", self.typical_p, float, 0, 1)
+        _require("repeat_penalty", self.repeat_penalty, float, 2.0**-100, 2.0**100)
+        _require("frequency_penalty", self.frequency_penalty, float, -math.inf, math.inf)
+        _require("presence_penalty", self.presence_penalty, float, -math.inf, math.inf)
+        _require("penalty_last_n", self.penalty_last_n, int, 0, 2**31 - 1)
+        _require("seed", self.seed, int, 0, 2**64 - 1)
+
+
+def _require(name: str, value: object, kind: type, low: float, high: float) -> None:
+    kinds = (int, float) if kind is float else (int,)
+    sound = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    if not (sound and low <= value <= high):  # type: ignore[operator]
+        noun = "a finite number" if kind is float else "an integer"
+        raise ModelError(f"sampling: {name}: found {value!r}, expected {noun} in {low} to {high}")
+
+
+class Candidates(NamedTuple):
+    """The ids still in play and their logits, side by side."""
+
+    ids: npt.NDArray[np.intp]  # (n,)
+    logits: npt.NDArray[np.float64]  # (n,)
+
+
+def next_id(
+    logits: npt.NDArray[Any], recent: Sequence[int], sampling: Sampling, rng: np.random.Generator
+) -> int:
+    """Choose an id from logits (V,), given the ids before it. Raises ModelError for NaN logits."""
+    if not np.isfinite(logits.max()):  # the maximum of anything with a NaN is NaN
+        raise ModelError("logits: found no finite maximum, expected numbers: broken weights?")
+    s = sampling
+    c = Candidates(np.arange(len(logits)), logits.astype(np.float64))
+    recent = recent[-s.penalty_last_n :] if s.penalty_last_n else ()
+    c = penalize(c, recent, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+    if s.temperature == 0:
+        return int(np.argmax(c.logits))
+    c = keep_top_k(c, s.top_k)
+    c = keep_typical(c, s.typical_p)
+    c = keep_top_p(c, s.top_p)
+    c = keep_min_p(c, s.min_p)
+    return draw(heat(c, s.temperature), rng)
+
+
+def penalize(
+    c: Candidates, recent: Sequence[int], repeat: float, frequency: float, presence: float
+) -> Candidates:
+    """Make recently seen ids less likely; `c` holds the whole vocabulary, id i at index i.
+
+    `repeat` divides a positive logit and multiplies a negative one: dividing that would raise it.
+    """
+    seen, count = np.unique(np.asarray(recent, np.intp), return_counts=True)
+    logits = c.logits.copy()
+    old = logits[seen]
+    logits[seen] = np.where(old > 0, old / repeat, old * repeat) - (count * frequency + presence)
+    return Candidates(c.ids, logits)
+
+
+def keep_top_k(c: Candidates, k: int) -> Candidates:
+    """The k likeliest; of equals, the lower ids. 0 keeps all."""
+    return c if k == 0 else _take(_ordered(c), slice(k))
+
+
+def keep_top_p(c: Candidates, p: float) -> Candidates:
+    """The fewest likeliest whose probabilities sum to p or more."""
+    if p >= 1:
+        return c
+    c = _ordered(c)
+    reached = np.flatnonzero(np.cumsum(probabilities(c)) >= p)
+    return _take(c, slice(reached[0] + 1 if reached.size else None))
+
+
+def keep_min_p(c: Candidates, p: float) -> Candidates:
+    """Those at least p times as likely as the likeliest."""
+    if p <= 0:
+        return c
+    return _take(c, c.logits >= c.logits.max() + math.log(p))
+
+
+def keep_typical(c: Candidates, p: float) -> Candidates:
+    """The fewest nearest to the expected surprise whose probabilities sum to more than p.
+
+    Locally typical sampling (Meister et al. 2022): drops the improbable and the all too probable.
+    """
+    if p >= 1:
+        return c
+    prob = probabilities(c)
+    surprise = -np.log(prob, out=np.full_like(prob, -np.inf), where=prob > 0)
+    entropy = np.sum(prob * np.where(prob > 0, surprise, 0))
+    order = np.argsort(np.abs(surprise - entropy), kind="stable")
+    passed = np.flatnonzero(np.cumsum(prob[order]) > p)
+    return _take(c, order[: passed[0] + 1 if passed.size else None])
+
+
+def heat(c: Candidates, temperature: float) -> Candidates:
+    """Logits over the temperature: below 1 sharper, above 1 flatter. The likeliest becomes 0."""
+    with np.errstate(over="ignore"):  # -inf is right for what a tiny temperature rules out
+        return Candidates(c.ids, (c.logits - c.logits.max()) / temperature)
+
+
+def draw(c: Candidates, rng: np.random.Generator) -> int:
+    """One id, each with its probability."""
+    ladder = np.cumsum(probabilities(c))
+    rung = np.searchsorted(ladder, rng.random() * ladder[-1], side="right")
+    return int(c.ids[min(int(rung), len(c.ids) - 1)])
+
+
+def probabilities(c: Candidates) -> npt.NDArray[np.float64]:
+    """Softmax over what is left: (n,), sum 1."""
+    e = np.exp(c.logits - c.logits.max())
+    p: npt.NDArray[np.float64] = e / e.sum()
+    return p
+
+
+def _ordered(c: Candidates) -> Candidates:
+    return _take(c, np.argsort(-c.logits, kind="stable"))
+
+
+def _take(c: Candidates, which: slice | npt.NDArray[Any]) -> Candidates:
+    return Candidates(c.ids[which], c.logits[which])

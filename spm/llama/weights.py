@@ -1,0 +1,140 @@
+"""GGUF tensors -> Weights: named, checked against the configuration, dequantised to float32.
+
+ggml writes `ne = [in, out]` with `in` running fastest, so the bytes of every matrix, whatever its
+type, are a row-major (out, in) array, and every product is y = x · Wᵀ. Nothing is ever transposed.
+
+Memory: four bytes per parameter, whatever the file's types. The file may be closed afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spm.errors import ModelError
+from spm.gguf import GGUF
+from spm.gguf.header import shown
+from spm.llama.config import LlamaConfig
+
+Array: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x · weightᵀ + bias."""
+
+    weight: Array  # (out, in)
+    bias: Array | None  # (out,); most Llamas have none
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block, its fields named as the tensors `blk.N.*.weight`."""
+
+    attn_norm: Array  # (D,)
+    attn_q: Linear  # (H*head_dim, D)
+    attn_k: Linear  # (K*head_dim, D)
+    attn_v: Linear  # (K*head_dim, D)
+    attn_output: Linear  # (D, H*head_dim)
+    ffn_norm: Array  # (D,)
+    ffn_gate: Linear  # (F, D)
+    ffn_up: Linear  # (F, D)
+    ffn_down: Linear  # (D, F)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A whole Llama. Where the file has no `output.weight`, `output` is `token_embd` itself."""
+
+    token_embd: Array  # (V, D)
+    rope_freqs: Array | None  # (head_dim/2,): Llama 3's scaling divides each pair's angle by these
+    layers: tuple[Layer, ...]
+    output_norm: Array  # (D,)
+    output: Array  # (V, D)
+
+
+def load_weights(gguf: GGUF, config: LlamaConfig) -> Weights:
+    """Every tensor of `gguf`, each in its place.
+
+    Raises ModelError naming a tensor that is missing, that has another shape than `config` asks
+    for, or that no place exists for (its effect on the output would be missing).
+    """
+    required, optional = tensor_shapes(config)
+    _check(gguf, required, optional)
+
+    def read(name: str) -> Array:
+        return gguf.tensors[name].dequantize()
+
+    def find(name: str) -> Array | None:
+        return read(name) if name in gguf.tensors else None
+
+    def linear(name: str) -> Linear:
+        return Linear(read(f"{name}.weight"), find(f"{name}.bias"))
+
+    def layer(prefix: str) -> Layer:
+        return Layer(
+            attn_norm=read(f"{prefix}.attn_norm.weight"),
+            attn_q=linear(f"{prefix}.attn_q"),
+            attn_k=linear(f"{prefix}.attn_k"),
+            attn_v=linear(f"{prefix}.attn_v"),
+            attn_output=linear(f"{prefix}.attn_output"),
+            ffn_norm=read(f"{prefix}.ffn_norm.weight"),
+            ffn_gate=linear(f"{prefix}.ffn_gate"),
+            ffn_up=linear(f"{prefix}.ffn_up"),
+            ffn_down=linear(f"{prefix}.ffn_down"),
+        )
+
+    token_embd = read("token_embd.weight")
+    output = find("output.weight")
+    return Weights(
+        token_embd=token_embd,
+        rope_freqs=find("rope_freqs.weight"),
+        layers=tuple(layer(f"blk.{i}") for i in range(config.n_layers)),
+        output_norm=read("output_norm.weight"),
+        output=token_embd if output is None else output,
+    )
+
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+
+
+def tensor_shapes(config: LlamaConfig) -> tuple[Shapes, Shapes]:
+    """Name -> shape of the tensors that a file must have, and of those that it may have."""
+    D, F, V = config.dim, config.hidden_dim, config.vocab_size
+    Q, KV = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    matrices = {
+        "attn_q": (Q, D),
+        "attn_k": (KV, D),
+        "attn_v": (KV, D),
+        "attn_output": (D, Q),
+        "ffn_gate": (F, D),
+        "ffn_up": (F, D),
+        "ffn_down": (D, F),
+    }
+    required: Shapes = {"token_embd.weight": (V, D), "output_norm.weight": (D,)}
+    optional: Shapes = {"output.weight": (V, D), "rope_freqs.weight": (config.head_dim // 2,)}
+    for i in range(config.n_layers):
+        required[f"blk.{i}.attn_norm.weight"] = required[f"blk.{i}.ffn_norm.weight"] = (D,)
+        for name, (n_out, n_in) in matrices.items():
+            required[f"blk.{i}.{name}.weight"] = (n_out, n_in)
+            optional[f"blk.{i}.{name}.bias"] = (n_out,)
+    return required, optional
+
+
+def _check(gguf: GGUF, required: Shapes, optional: Shapes) -> None:
+    known = required | optional
+    if unknown := sorted(set(gguf.tensors) - set(known)):
+        names = ", ".join(map(shown, unknown[:4]))
+        more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
+        raise ModelError(f"{shown(gguf.path)}: tensors {names}{more}: a Llama has no use for them")
+    for name, shape in required.items():
+        if name not in gguf.tensors:
+            found = f"found no such tensor, expected one of shape {list(shape)}"
+            raise ModelError(f"{shown(gguf.path)}: tensor {name}: {found}")
+    for name, tensor in gguf.tensors.items():
+        if tuple(tensor.shape) != known[name]:
+            shapes = f"found shape {list(tensor.shape)}, expected {list(known[name])}"
+            raise ModelError(f"{shown(gguf.path)}: tensor {name}: {shapes}")

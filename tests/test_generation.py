@@ -1,0 +1,288 @@
+"""Streaming: when it ends, what it holds back, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spm.errors import ModelError
+from spm.llama import Llama, Sampling, generate, generate_ids
+from spm.llama.generation import release
+from tools.small_llamas import CASES, IDS, write_case
+
+GREEDY = Sampling(temperature=0)
+EOG = 0
+
+
+class Scripted:
+    """A model that answers with `script`, whatever it is asked; notes what it is fed."""
+
+    def __init__(self, script: Sequence[int], context: int = 1000) -> None:
+        self.script, self.fed = list(script), []  # type: ignore[var-annotated]
+        self.config = SimpleNamespace(max_seq_len=context)
+
+    def new_cache(self) -> SimpleNamespace:
+        return SimpleNamespace(length=0)
+
+    def hidden(self, ids: Sequence[int], cache: SimpleNamespace) -> np.ndarray:
+        cache.length += len(ids)
+        self.fed.append(list(ids))
+        return np.zeros((len(ids), 1))
+
+    def project(self, hidden: np.ndarray) -> np.ndarray:
+        return np.eye(256, dtype=np.float32)[[self.script.pop(0)]]
+
+
+@dataclass
+class Bytes:
+    """A tokenizer whose ids are bytes, and whose text shows the first piece stripped of a space."""
+
+    vocab = SimpleNamespace(eog_ids=frozenset({EOG}))
+    asked: Any = None
+
+    def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        self.asked = (add_special, parse_special)
+        return list(text.encode())
+
+    def stream_decoder(self) -> BytesDecoder:
+        return BytesDecoder()
+
+
+class BytesDecoder:
+    def __init__(self) -> None:
+        self.first, self.held = True, b""
+
+    def push(self, i: int) -> str:
+        if self.first and i == ord(" "):
+            self.first = False
+            return ""
+        self.first, self.held = False, self.held + bytes([i])
+        try:
+            text, self.held = self.held.decode(), b""
+        except UnicodeDecodeError:
+            return ""
+        return text
+
+    def flush(self) -> str:
+        text, self.held = self.held.decode(errors="replace"), b""
+        return text
+
+
+def run(
+    script: bytes, prompt: str = "?", context: int = 1000, **options: Any
+) -> tuple[list[str], str]:
+    """The pieces that come, and why they ended."""
+    model: Any = Scripted([*script, EOG], context)
+    tok: Any = Bytes()
+    return drain(generate(model, tok, prompt, GREEDY, **options))
+
+
+def drain(steps: Generator[Any, None, str]) -> tuple[list[Any], str]:
+    pieces = []
+    while True:
+        try:
+            pieces.append(next(steps))
+        except StopIteration as end:
+            return pieces, end.value
+
+
+# How it ends
+
+
+def test_it_ends_before_an_eog_id() -> None:
+    assert run(b"ab") == (["a", "b"], "eog")
+
+
+def test_it_ends_after_max_tokens() -> None:
+    assert run(b"abc", max_tokens=2) == (["a", "b"], "length")
+    assert run(b"abc", max_tokens=0) == ([], "length")
+
+
+def test_it_ends_where_the_context_does() -> None:
+    # 3 positions: two for the prompt, one for "a"; "b" is chosen but has no position to be fed to.
+    assert run(b"abc", prompt="??", context=3) == (["a", "b"], "context")
+    assert run(b"abc", prompt="???", context=3) == (["a"], "context")
+
+
+def test_it_ends_before_a_stop_string() -> None:
+    assert run(b"abcdef", stop=["cd"]) == (["a", "b"], "stop")
+    assert run(b"abcdef", stop="cd") == (["a", "b"], "stop")
+
+
+def test_an_eog_id_releases_what_was_held_back() -> None:
+    assert run(b"abc", stop=["cd"]) == (["a", "b", "c"], "eog")
+
+
+def test_a_character_is_never_split_and_never_lost() -> None:
+    assert run("é".encode() + b"x") == (["é", "x"], "eog")
+    assert run("é".encode()[:1]) == (["\N{REPLACEMENT CHARACTER}"], "eog")
+
+
+def test_text_that_only_the_end_completes_can_still_stop() -> None:
+    broken = "é".encode()[:1]
+
+    assert run(b"a" + broken, stop=["\N{REPLACEMENT CHARACTER}"]) == (["a"], "stop")
+
+
+def test_the_first_space_after_the_prompt_is_kept() -> None:
+    assert run(b" b", prompt="a") == ([" ", "b"], "eog")
+
+
+def test_ids_can_be_watched_as_they_are_chosen() -> None:
+    seen: list[int] = []
+
+    pieces, _ = run("é!".encode(), on_id=seen.append)
+
+    assert list("é!".encode()) == seen
+    assert pieces == ["é", "!"]
+
+
+# Stop strings
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "expected"),
+    [
+        ("abc", [], ("abc", "", False)),
+        ("abc", ["x"], ("abc", "", False)),
+        ("abc", ["cd"], ("ab", "c", False)),
+        ("abc", ["bcd", "cd"], ("a", "bc", False)),
+        ("aab", ["ab"], ("a", "", True)),
+        ("abab", ["ababc"], ("", "abab", False)),
+        ("ababd", ["abd"], ("ab", "", True)),
+        ("abcd", ["abcd", "bc"], ("a", "", True)),
+        ("abc", ["abc", "bc"], ("", "", True)),
+        ("", ["a"], ("", "", False)),
+    ],
+)
+def test_release(text: str, stops: list[str], expected: tuple[str, str, bool]) -> None:
+    assert release(text, stops) == expected
+
+
+@given(
+    st.lists(st.text("ab", max_size=5), max_size=8),
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+)
+def test_a_stop_string_never_leaks_however_the_text_arrives(
+    pieces: list[str], stops: list[str]
+) -> None:
+    text, shown, held, stopped = "".join(pieces), "", "", False
+    for piece in pieces:
+        ready, held, stopped = release(held + piece, stops)
+        shown += ready
+        if stopped:
+            break
+
+    # The text up to the first place where a stop string is complete, less that string.
+    ends = [n for n in range(len(text) + 1) if any(text[:n].endswith(stop) for stop in stops)]
+    assert stopped == bool(ends)
+    if not ends:
+        assert text == shown + held
+    else:
+        longest = max(len(stop) for stop in stops if text[: ends[0]].endswith(stop))
+        assert text[: ends[0] - longest] == shown
+
+
+# What reaches the tokenizer and the model
+
+
+def test_control_pieces_in_a_prompt_are_plain_text_unless_asked() -> None:
+    tok: Any = Bytes()
+    for options, asked in (({}, (True, False)), ({"parse_special": True}, (True, True))):
+        model: Any = Scripted([EOG])
+        list(generate(model, tok, "x", GREEDY, **options))
+        assert tok.asked == asked
+
+
+def test_each_id_is_fed_once_and_a_long_prompt_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spm.llama.generation.BATCH", 2)
+    model: Any = Scripted([7, 8, 9])
+
+    ids = list(generate_ids(model, [1, 2, 3, 4, 5], GREEDY, max_tokens=3))
+
+    assert ids == [7, 8, 9]
+    assert model.fed == [[1, 2], [3, 4], [5], [7], [8]]
+
+
+def test_penalties_see_the_prompt_and_what_was_said(tmp_path: Path) -> None:
+    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
+    never_again = Sampling(temperature=0, presence_penalty=1e6, penalty_last_n=100)
+
+    ids = list(generate_ids(model, IDS[:5], never_again, max_tokens=20))
+
+    assert len(set(ids)) == 20
+    assert not set(ids) & set(IDS[:5])
+
+
+def test_a_seed_decides_the_ids(tmp_path: Path) -> None:
+    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
+
+    def ids(seed: int) -> list[int]:
+        return list(generate_ids(model, [1], Sampling(temperature=2.0, seed=seed), max_tokens=30))
+
+    assert ids(1) == ids(1)
+    assert ids(1) != ids(2)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": ""}, "prompt: found 0 ids, expected 1 to 9"),
+        ({"prompt": "x" * 10}, "prompt: found 10 ids, expected 1 to 9"),
+        ({"max_tokens": -1}, "max_tokens: found -1, expected an integer, 0 or above"),
+        ({"max_tokens": 1.5}, "max_tokens: found 1.5, expected"),
+        ({"max_tokens": True}, "max_tokens: found True, expected"),
+        ({"stop": ["a", ""]}, "stop: found an empty string, expected at least one character"),
+    ],
+)
+def test_a_bad_argument_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        run(b"abc", context=9, **options)
+
+
+# With a real model
+
+
+def test_a_story_is_told_as_llama_cpp_tells_it(shared: Path) -> None:
+    tokenizer = pytest.importorskip("spm.tokenizer")
+    golden = Path(__file__).parent.parent / "golden/llama/stories260K.jsonl"
+    header, *lines = map(json.loads, golden.read_text("utf-8").splitlines())
+    path = shared / "gguf" / header["model"]
+    model, tok = Llama.from_gguf(path), tokenizer.Tokenizer.from_gguf(path)
+
+    pieces = list(generate(model, tok, header["prompt"], GREEDY, max_tokens=len(lines)))
+    one_stop = generate(model, tok, header["prompt"], GREEDY, max_tokens=99, stop=["red ball"])
+
+    assert header["text"] == "".join(pieces)
+    assert len(pieces) > 150
+    assert header["text"].split("red ball")[0] == "".join(one_stop)
+
+
+def test_the_end_to_end_script_tells_the_same_story(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tools.generate import main
+
+    golden = Path(__file__).parent.parent / "golden/llama/stories260K.jsonl"
+    header = json.loads(golden.read_text("utf-8").splitlines()[0])
+    model = str(shared / "gguf" / header["model"])
+    monkeypatch.setattr(sys, "argv", ["generate.py", model, header["prompt"], "--temperature=0"])
+
+    main()
+
+    shown = capsys.readouterr()
+    assert header["prompt"] + header["text"] + "\n" == shown.out
+    assert str(header["prompt_ids"]) in shown.err
