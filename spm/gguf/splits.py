@@ -27,7 +27,7 @@ def part_paths(path: Path, metadata: Mapping[str, MetadataValue]) -> list[Path]:
     """
     count = split_number(path, metadata, "split.count", default=1)
     name = PART_NAME.fullmatch(path.name)
-    if count == 1:
+    if count <= 1:  # gguf-split writes 0 when it merges
         if name and int(name["count"]) > 1:
             raise GGUFError(
                 f"{shown(path)}: the name says part {int(name['number'])} of {int(name['count'])}, "
@@ -36,7 +36,7 @@ def part_paths(path: Path, metadata: Mapping[str, MetadataValue]) -> list[Path]:
         return [path]
     part = split_number(path, metadata, "split.no")
     expected = f"-{part + 1:05d}-of-{count:05d}.gguf"
-    if name is None or not path.name.endswith(expected):
+    if name is None or part >= count or not path.name.endswith(expected):
         raise GGUFError(
             f"{shown(path)}: split.no is {part} of {count}, expected a name ending in {expected}"
         )

@@ -191,6 +191,8 @@ def encode_value(typed: Typed, depth: int = 0) -> bytes:
     if typed.type is ValueType.ARRAY:
         return encode_array(typed, depth)
     if typed.type is ValueType.STRING:
+        if isinstance(typed.value, bytes):  # only the strings of arrays may be any bytes
+            raise GGUFError(f"found {shown(repr(typed.value))}, expected str")
         return encode_text(typed.value)
     return encode_numbers([typed.value], typed.type)
 
@@ -257,28 +259,35 @@ def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
 
 
 def encode_tensor(name: str, source: TensorSource) -> Quantized:
-    """A tensor as blocks (an array as it is), its name, shape and size checked."""
+    """A tensor as blocks (an array as it is), checked."""
     if not 0 < len(encode_text(name)) - U64.size <= MAX_NAME_BYTES:
         raise GGUFError(f"tensor name {shown(repr(name))}, expected 1 to {MAX_NAME_BYTES} bytes")
-    if isinstance(source, Quantized) and source.data.dtype != np.uint8:
-        raise GGUFError(f"tensor {name}: blocks of dtype {source.data.dtype}, expected uint8")
-    block = source if isinstance(source, Quantized) else array_blocks(name, source)
-    layout = BLOCK_LAYOUTS[block.type]
-    shape = block.shape
+    try:
+        block = source if isinstance(source, Quantized) else array_blocks(source)
+        check_blocks(block)
+    except GGUFError as error:
+        raise GGUFError(f"tensor {shown(name)}: {error}") from None
+    return block
+
+
+def array_blocks(array: npt.NDArray[Any]) -> Quantized:
+    """A numpy array as a tensor of the type of its dtype."""
+    kind = ARRAY_TENSOR_TYPES.get(array.dtype.newbyteorder("="))
+    if kind is None:
+        raise GGUFError(f"dtype {array.dtype}, expected a float or a signed integer")
+    return Quantized(kind, array.shape, array)
+
+
+def check_blocks(block: Quantized) -> None:
+    """The shape must be one that the format holds, the data as long as the shape says."""
+    layout, shape = BLOCK_LAYOUTS[block.type], block.shape
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1 or shape[-1] % layout.values:
         raise GGUFError(
-            f"tensor {name}: shape {list(shape)}, expected 1 to {MAX_DIMS} dimensions, none 0, "
+            f"shape {list(shape)}, expected 1 to {MAX_DIMS} dimensions, none 0, "
             f"the last a multiple of {layout.values} for {block.type.name}"
         )
     expected = prod(shape) // layout.values * layout.nbytes
     if block.data.nbytes != expected:
-        raise GGUFError(f"tensor {name}: {block.data.nbytes} bytes of data, expected {expected}")
-    return block
-
-
-def array_blocks(name: str, array: npt.NDArray[Any]) -> Quantized:
-    """A numpy array as a tensor of the type of its dtype."""
-    kind = ARRAY_TENSOR_TYPES.get(array.dtype.newbyteorder("="))
-    if kind is None:
-        raise GGUFError(f"tensor {name}: dtype {array.dtype}, expected a float or a signed integer")
-    return Quantized(kind, array.shape, array)
+        raise GGUFError(f"{block.data.nbytes} bytes of data, expected {expected}")
+    if layout.values > 1 and block.data.dtype != np.uint8:
+        raise GGUFError(f"blocks of dtype {block.data.dtype}, expected uint8")

@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from spm.errors import VocabError
 
-MAX_MATCHES: Final = (
-    32  # normalizer.h, kMaxTrieResultsSize: longer matches than the 32nd are not seen
-)
+MAX_KEY_BYTES: Final = 1024  # real keys are below 20
+MAX_MATCHES: Final = 32  # normalizer.h, kMaxTrieResultsSize: no match after the 32nd is seen
 
 
 class Charsmap:
@@ -93,9 +92,8 @@ def _jumps_stay_inside(units: NDArray[np.uint32], n_replacements: int) -> bool:
     """darts.h, `validate`: the root is a node, every child block lies inside, every leaf is a value
     inside.
     """
-    index = np.arange(len(units), dtype=np.int64)
     wide = units.astype(np.int64)
-    children = index ^ ((wide >> 10) << ((wide >> 6) & 8))
+    children = _children(wide)
     is_node = wide < 1 << 31
     has_leaf = (wide >> 8 & 1).astype(bool)
     if wide[0] & 0x800001FF or children[0] == 0 or (children[is_node] | 0xFF).max() >= len(units):
@@ -103,3 +101,35 @@ def _jumps_stay_inside(units: NDArray[np.uint32], n_replacements: int) -> bool:
     leaves = children[is_node & has_leaf]
     values = wide[~is_node] & 0x7FFFFFFF
     return bool((wide[leaves] >> 31).all() and (values < n_replacements).all())
+
+
+def _children(wide: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the children of each unit begin, if it is a node."""
+    return np.arange(len(wide)) ^ ((wide >> 10) << ((wide >> 6) & 8))
+
+
+def _paths_end(units: NDArray[np.uint32]) -> bool:
+    """Whether every path from the root ends soon, which sentencepiece does not ask.
+
+    Level by level: the children of a node at `base` are the nodes whose index ^ label is `base`.
+    Nodes may share children, so a path is followed again, but never more often than a real trie
+    does.
+    """
+    wide = units.astype(np.int64)
+    children = _children(wide)
+    nodes = np.flatnonzero(wide < 1 << 31)
+    bases = nodes ^ (wide[nodes] & 0xFF)
+    order = np.argsort(bases, kind="stable")
+    nodes, bases = nodes[order], bases[order]
+    level = np.array([0])
+    budget = 16 * len(units)
+    for _ in range(MAX_KEY_BYTES + 1):
+        wanted = np.unique(children[level])
+        first, last = np.searchsorted(bases, wanted), np.searchsorted(bases, wanted, "right")
+        counts = last - first
+        budget -= int(counts.sum())
+        if not counts.any() or budget < 0:
+            return budget >= 0
+        ends = np.cumsum(counts)
+        level = nodes[np.repeat(last - ends, counts) + np.arange(ends[-1])]
+    return False

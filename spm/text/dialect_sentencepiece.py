@@ -24,8 +24,9 @@ from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
 from spm.text.utf8 import REPLACEMENT, split_unfinished
 from spm.vocab import SPACE, TokenType, Vocab
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece, show
 
+MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
 MAX_SPLIT_DEPTH: Final = 100  # bpe_model.cc, kMaxBpeResegmentDepth
 
 Splits = dict[bytes, tuple[bytes, bytes]]
@@ -46,6 +47,11 @@ class SentencePiece:
             raise VocabError(
                 f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is"
                 " unknown; expected the key, or dialect='llama.cpp'"
+            )
+        longest = max(vocab.pieces, key=len)
+        if len(longest) > MAX_PIECE_BYTES:
+            raise VocabError(
+                f"{vocab.source}: piece {show(longest)}, expected at most {MAX_PIECE_BYTES} bytes"
             )
         self.vocab = vocab
         self.rules = vocab.normalization

@@ -13,6 +13,7 @@ the charsmap
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,25 +25,35 @@ MAX_MATCHES: Final = 64  # normalizer.cc, PrefixMatcher: longer matches than the
 
 
 class PrefixMatcher:
-    """Finds the longest of some pieces at the beginning of a text."""
+    """Finds the longest of some pieces at the beginning of a text.
+
+    Among sorted pieces, those that begin a text are the last one that sorts before it and pieces
+    that begin that one in turn: `shorter[i]` is the longest of those, so a chain holds them all.
+    """
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        self.pieces = frozenset(pieces)
-        sizes: dict[int, set[int]] = {}
-        for piece in self.pieces:
-            sizes.setdefault(piece[0], set()).add(len(piece))
-        self.sizes = {byte: sorted(found) for byte, found in sizes.items()}  # first byte -> sizes
+        self.pieces = sorted(pieces)
+        self.first_bytes = frozenset(piece[0] for piece in self.pieces)
+        self.longest = max(map(len, self.pieces), default=0)
+        self.shorter: list[int] = []  # -1 ends the chain
+        self.seen: list[int] = []  # where a search begins: the 64th of the chain, if it is so long
+        chain: list[int] = []
+        for i, piece in enumerate(self.pieces):
+            while chain and not piece.startswith(self.pieces[chain[-1]]):
+                chain.pop()
+            self.shorter.append(chain[-1] if chain else -1)
+            chain.append(i)
+            self.seen.append(chain[MAX_MATCHES - 1] if len(chain) > MAX_MATCHES else i)
 
     def size(self, text: bytes, pos: int) -> int:
         """The size of the longest piece that stands at `pos`, or 0."""
-        longest = matches = 0
-        for size in self.sizes.get(text[pos], ()):
-            if text[pos : pos + size] in self.pieces:
-                longest = size
-                matches += 1
-                if matches == MAX_MATCHES:
-                    break
-        return longest
+        if text[pos] not in self.first_bytes:
+            return 0
+        i = bisect_right(self.pieces, text[pos : pos + self.longest]) - 1
+        i = self.seen[i] if i >= 0 else i
+        while i >= 0 and not text.startswith(self.pieces[i], pos):
+            i = self.shorter[i]
+        return len(self.pieces[i]) if i >= 0 else 0
 
     def symbols(self, text: bytes) -> tuple[list[bytes], set[int]]:
         """Split into pieces and, between them, characters; the indices of the pieces are returned

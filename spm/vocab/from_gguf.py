@@ -103,6 +103,9 @@ class _Keys:
     def model_name(self) -> str:
         if "general.name" not in self.gguf.metadata:
             return ""
+        found = self.gguf.value_type("general.name")
+        if found != ValueType.STRING:
+            raise VocabError(f"{self.source}: general.name is {found.name}, expected STRING")
         return str(self.gguf.metadata["general.name"])
 
     def _array(self, key: str, *kinds: ValueType) -> object:

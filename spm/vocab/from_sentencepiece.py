@@ -18,7 +18,6 @@ from spm.vocab.protobuf import Message
 from spm.vocab.vocab import Normalization, TokenType, Vocab, show
 
 MAX_FILE_BYTES: Final = 256 << 20  # real models are below 6 MB
-MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
 
 _MODEL_TYPES = {1: "UNIGRAM", 2: "BPE", 3: "WORD", 4: "CHAR"}
 
@@ -100,8 +99,6 @@ def _check_as_sentencepiece(
         where = f"{source}: piece {i}"
         if not piece:
             raise VocabError(f"{where} is empty, expected a text")
-        if len(piece) > MAX_PIECE_BYTES:
-            raise VocabError(f"{where} has {len(piece)} bytes, expected at most {MAX_PIECE_BYTES}")
         if b"\0" in piece and (piece, kind) != (b"\0", TokenType.UNUSED):
             raise VocabError(f"{where} {show(piece)} contains NUL, expected none")
         if kind == TokenType.BYTE and not byte_fallback:
