@@ -1,14 +1,14 @@
-"""Every error that bad input can cause: one line naming the place, what was found, what was expected."""
+"""Every error that bad input can cause: one line, saying where, what was found, what expected."""
 
 from __future__ import annotations
 
 
 class SpmError(ValueError):
-    """Anything wrong with a file, a vocabulary, a text, an id or a model that a caller handed in."""
+    """Anything wrong with a file, a vocabulary, a text, an id or a model that was handed in."""
 
 
 class GGUFError(SpmError):
-    """A container that is not a well-formed GGUF file, or that uses what this reader does not read."""
+    """A container that is no well-formed GGUF file, or uses what this reader does not read."""
 
 
 class VocabError(SpmError):
@@ -24,7 +24,7 @@ class DecodeError(SpmError):
 
 
 class ModelError(SpmError):
-    """A model whose metadata and tensors contradict each other, or whose architecture is not read."""
+    """A model that contradicts itself, or whose architecture is not computed here."""
 
 
 class DoubleBOSWarning(UserWarning):

@@ -41,34 +41,45 @@ class SentencePieceOracle:
 
 
 class LlamaCppOracle:
-    """llama.cpp, on a GGUF, through its C interface."""
+    """llama.cpp, on a GGUF, through its C interface. Raises ValueError for a file that it refuses.
+
+    It ends the process on some vocabularies and texts: `tools.golden.llama_child` is for those.
+    """
 
     def __init__(self, path: Path) -> None:
         import llama_cpp
 
         self.name = f"llama.cpp of llama-cpp-python {version('llama-cpp-python')}"
         self.lib: Any = llama_cpp
-        self.lib.llama_backend_init()
-        self._silence = self.lib.llama_log_callback(lambda level, text, data: None)
-        self.lib.llama_log_set(self._silence, ctypes.c_void_p(0))
-        params = self.lib.llama_model_default_params()
+        self._quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
+        params = llama_cpp.llama_model_default_params()
         params.vocab_only = True
-        self.model = self.lib.llama_model_load_from_file(str(path).encode(), params)
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         if not self.model:
-            raise ValueError(f"{path}: llama.cpp does not load it")
-        self.vocab = self.lib.llama_model_get_vocab(self.model)
+            raise ValueError(f"{path}: llama.cpp refuses it")
+        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
 
-    def encode(self, text: bytes, parse_special: bool) -> list[int]:  # noqa: D102
+    def encode(self, text: bytes, parse_special: bool, add_special: bool = False) -> list[int]:
+        """llama_tokenize: n bytes make at most n ids, or 3 for each space, and two more."""
         room = 3 * len(text) + 16
         ids = (self.lib.llama_token * room)()
-        n = self.lib.llama_tokenize(self.vocab, text, len(text), ids, room, False, parse_special)
+        n = self.lib.llama_tokenize(
+            self.vocab, text, len(text), ids, room, add_special, parse_special
+        )
         return list(ids[:n])
 
-    def decode(self, ids: list[int], skip_special: bool = True) -> bytes:  # noqa: D102
-        tokens = (self.lib.llama_token * max(len(ids), 1))(*ids)
-        room = 64 + 256 * len(ids)
-        text = ctypes.create_string_buffer(room)
-        n = self.lib.llama_detokenize(
-            self.vocab, tokens, len(ids), text, room, skip_special, not skip_special
-        )
-        return text.raw[:n]
+    def decode(
+        self, ids: list[int], remove_special: bool = True, unparse_special: bool = False
+    ) -> bytes:
+        """llama_detokenize, asked again with the room that it wants."""
+        tokens = (self.lib.llama_token * len(ids))(*ids)
+        room = 64
+        while True:
+            text = ctypes.create_string_buffer(room)
+            size = self.lib.llama_detokenize(
+                self.vocab, tokens, len(ids), text, room, remove_special, unparse_special
+            )
+            if size >= 0:
+                return text.raw[:size]
+            room = -size

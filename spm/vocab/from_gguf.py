@@ -1,8 +1,8 @@
 """GGUF metadata -> Vocab, as the file tells it.
 
 Keys are those of the GGUF specification, defaults those of llama.cpp for `tokenizer.ggml.model =
-llama` (src/llama-vocab.cpp, `llama_vocab::impl::load`). Two keys that llama.cpp lets a file omit
-are demanded here, since without them every id would be a guess: the scores and the token types.
+llama` (src/llama-vocab.cpp, `llama_vocab::impl::load`): without scores all are 0, without token
+types all are NORMAL.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from spm.vocab.vocab import Normalization, TokenType, Vocab
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
 _DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
+_SENTENCEPIECE_NEEDS: Final = (
+    *("scores", "token_type"),
+    *("add_space_prefix", "remove_extra_whitespaces"),
+)
 _ROLES: Final = {  # key -> role; the last three keys are old names
     "bos_token_id": "bos",
     "eos_token_id": "eos",
@@ -49,9 +53,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         raise VocabError(f"{keys.where('model')} is '{model}', expected 'llama' (SPM)")
     pieces = tuple(keys.strings("tokens"))
     types = _types(keys, len(pieces))
-    lacks = next(
-        (k for k in ("add_space_prefix", "remove_extra_whitespaces") if not keys.has(k)), ""
-    )
+    lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
     special_ids = _special_ids(keys, len(pieces))
     return Vocab(
         source=keys.source,
@@ -128,12 +130,16 @@ class _Keys:
 
 
 def _scores(keys: _Keys, n: int) -> NDArray[np.float32]:
+    if not keys.has("scores"):
+        return np.zeros(n, np.float32)
     scores = keys.numbers("scores", ValueType.FLOAT32, ValueType.INT32)
     _expect_length(keys, "scores", len(scores), n)
     return scores[:n].astype(np.float32)
 
 
 def _types(keys: _Keys, n: int) -> tuple[TokenType, ...]:
+    if not keys.has("token_type"):
+        return (TokenType.NORMAL,) * n
     types = keys.numbers("token_type", ValueType.INT32)
     _expect_length(keys, "token_type", len(types), n)
     by_number = {int(kind): kind for kind in TokenType}

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from spm.errors import VocabError
 from spm.vocab.vocab import TokenType, Vocab
 
@@ -51,6 +53,9 @@ _ALWAYS_SHOWN: Final = "<|channel|> <|message|> <|start|> <|constrain|>"
 
 def as_llama_cpp(vocab: Vocab) -> Vocab:
     """Apply llama.cpp's rules. Raises VocabError where llama.cpp refuses the vocabulary."""
+    if np.isnan(vocab.scores).any():  # no order then, and what std::priority_queue does is chance
+        first = int(np.isnan(vocab.scores).argmax())
+        raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
     vocab = replace(vocab, pieces=_c_strings(vocab.pieces))
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)

@@ -158,9 +158,6 @@ def _check(vocab: Vocab) -> None:
     for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
         if wanted and role not in vocab.special_ids:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
-    if np.isnan(vocab.scores).any():
-        first = int(np.isnan(vocab.scores).argmax())
-        raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
 
 
 def show(piece: bytes, limit: int = 40) -> str:
