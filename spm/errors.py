@@ -8,15 +8,15 @@ class SpmError(ValueError):
 
 
 class GGUFError(SpmError):
-    """A container that is no well-formed GGUF file, or uses what this reader does not read."""
+    """A container that is not a well-formed GGUF file, or uses what this reader does not read."""
 
 
 class VocabError(SpmError):
-    """A vocabulary that cannot be used: missing keys, contradictory arrays, broken pieces."""
+    """A vocabulary, or a way to read it, that cannot be: missing keys, contradictions."""
 
 
 class EncodeError(SpmError):
-    """A text that this vocabulary cannot turn into ids."""
+    """A text that cannot become ids, or an argument that encoding does not take."""
 
 
 class DecodeError(SpmError):
@@ -24,7 +24,7 @@ class DecodeError(SpmError):
 
 
 class ModelError(SpmError):
-    """A model that contradicts itself, or whose architecture is not computed here."""
+    """A model that contradicts itself or is not computed here, or a bad argument to one."""
 
 
 class DoubleBOSWarning(UserWarning):

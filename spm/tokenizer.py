@@ -68,9 +68,7 @@ class Batch:
 
 
 class Tokenizer:
-    """Text -> ids -> text, exactly as `dialect` does it. Immutable; any number of threads may use
-    it.
-    """
+    """Text -> ids -> text, exactly as `dialect` does it. Immutable and thread-safe."""
 
     def __init__(self, vocab: Vocab, dialect: str) -> None:
         self._dialect: Dialect = dialect_of(vocab, dialect)
@@ -111,7 +109,7 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """The vocabulary's sha256: equal fingerprints, equal ids."""
+        """The vocabulary's sha256. Tokenizers with equal fingerprint and dialect give equal ids."""
         return self.vocab.fingerprint
 
     def __repr__(self) -> str:
@@ -147,9 +145,7 @@ class Tokenizer:
         add_special: bool = True,
         parse_special: bool = False,
     ) -> Batch:
-        """The ids of many texts. The pure Python path uses one thread, whatever `threads`
-        allows.
-        """
+        """The ids of many texts. Pure Python uses one thread, whatever `threads` allows."""
         if threads is not None and threads < 1:
             raise EncodeError(f"threads is {threads}, expected 1 or more")
         rows = [
@@ -203,16 +199,17 @@ class Tokenizer:
         room = max_tokens - (self.vocab.add_bos + self.vocab.add_eos if add_special else 0)
 
         def fits(end: int) -> bool:
-            inside = end < len(data) and data[end] & 0xC0 == 0x80  # a character is never cut
-            return not inside and sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
+            inside = end < len(data) and data[end] & 0xC0 == 0x80
+            cut = inside and isinstance(text, str)  # a character is never cut
+            return not cut and sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
 
         tokens = list(self._tokens(data, parse_special))
         ends = (
             [len(data)] if len(tokens) <= room else [token.end for token in tokens[: max(room, 0)]]
         )
         # The first is right unless the normaliser does something else at the new end of the text.
-        cut = next((end for end in reversed(ends) if fits(end)), 0)
-        return data[:cut].decode() if isinstance(text, str) else data[:cut]
+        end = next((end for end in reversed(ends) if fits(end)), 0)
+        return data[:end].decode() if isinstance(text, str) else data[:end]
 
     def stream_encoder(
         self, *, add_special: bool = True, parse_special: bool = False
@@ -229,9 +226,7 @@ class Tokenizer:
     # ---- ids -> text
 
     def decode(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> str:
-        """The text of ids; what is no valid UTF-8 becomes U+FFFD. Raises DecodeError for an id out
-        of range.
-        """
+        """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
         return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> bytes:
@@ -240,9 +235,7 @@ class Tokenizer:
         return b"".join(decoder.push(self._checked(i)) for i in ids) + decoder.flush()
 
     def stream_decoder(self, *, skip_special: bool = True) -> StreamDecoder:
-        """Decode ids as they come: the same text as `decode` of them all, never half a
-        character.
-        """
+        """Decode ids as they come: the text of `decode`, never half a character."""
         return StreamDecoder(self._dialect, self._checked, skip_special)
 
     # ---- inside
@@ -285,9 +278,7 @@ def _bytes(text: Text) -> bytes:
 
 
 def _characters_before(data: bytes) -> NDArray[np.int64]:
-    """For each byte of a UTF-8 text and its end, how many characters begin before it: int64 (len +
-    1,).
-    """
+    """How many characters begin before each byte of a text and its end: int64 (len + 1,)."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

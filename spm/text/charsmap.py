@@ -57,12 +57,15 @@ class Charsmap:
             raise VocabError(
                 f"{source}: precompiled_charsmap: a jump leaves the trie, expected none"
             )
+        if not _paths_end(units):
+            raise VocabError(
+                f"{source}: precompiled_charsmap: the trie loops, or its paths are too many or too"
+                f" long, expected keys of at most {MAX_KEY_BYTES} bytes"
+            )
         self.units: list[int] = units.tolist()
 
     def longest_prefix(self, text: bytes, pos: int) -> tuple[bytes, int] | None:
-        """The replacement of the longest known prefix of text[pos:] and the prefix's size, or
-        None.
-        """
+        """Of the longest known prefix of text[pos:]: its replacement and its size, or None."""
         units = self.units
         node = _offset(units[0])
         found: tuple[int, int] | None = None  # where the replacement begins, size of the prefix
@@ -89,9 +92,7 @@ def _offset(unit: int) -> int:
 
 
 def _jumps_stay_inside(units: NDArray[np.uint32], n_replacements: int) -> bool:
-    """darts.h, `validate`: the root is a node, every child block lies inside, every leaf is a value
-    inside.
-    """
+    """darts.h, `validate`: the root is a node, and all children and values lie inside."""
     wide = units.astype(np.int64)
     children = _children(wide)
     is_node = wide < 1 << 31
@@ -105,7 +106,7 @@ def _jumps_stay_inside(units: NDArray[np.uint32], n_replacements: int) -> bool:
 
 def _children(wide: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where the children of each unit begin, if it is a node."""
-    return np.arange(len(wide)) ^ ((wide >> 10) << ((wide >> 6) & 8))
+    return np.arange(len(wide)) ^ ((wide >> 10) << ((wide >> 6) & 8))  # as `_offset`
 
 
 def _paths_end(units: NDArray[np.uint32]) -> bool:

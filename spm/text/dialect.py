@@ -40,8 +40,9 @@ _DIALECTS: Final[Mapping[str, Callable[[Vocab], Dialect]]] = {
 
 
 def dialect_of(vocab: Vocab, name: str) -> Dialect:
-    """Read `vocab` as the named oracle does. Raises VocabError if it cannot, or if nobody has that
-    name.
+    """Read `vocab` as the named oracle does.
+
+    Raises VocabError if the oracle would not read it, or if no dialect has that name.
     """
     if name not in _DIALECTS:
         raise VocabError(f"dialect is {name!r}, expected {' or '.join(map(repr, _DIALECTS))}")

@@ -68,9 +68,7 @@ class SentencePiece:
         }
 
     def stretches(self, text: bytes, parse_special: bool) -> Iterator[Stretch]:
-        """The normalised text, as one. Raises EncodeError for `parse_special`, which sentencepiece
-        lacks.
-        """
+        """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
             raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
         normalized, origin = self.normalizer.normalize(text)
@@ -89,17 +87,17 @@ class SentencePiece:
     def _resolve(
         self, symbol: bytes, splits: Splits, depth: int = 0
     ) -> Iterator[tuple[bytes, int | None]]:
-        """A symbol and its id, None if it has none; an UNUSED one is what it was last seen as a
-        merge of.
+        """A symbol and its id, or None if it has none.
+
+        An UNUSED symbol becomes the two halves that it was last considered as a merge of.
         """
-        known = symbol in self.ranks
-        if known and symbol in self.unused and depth <= MAX_SPLIT_DEPTH:
-            if symbol in splits:
-                for half in splits[symbol]:
-                    yield from self._resolve(half, splits, depth + 1)
-                return
-            known = False
-        yield symbol, self.vocab.piece_to_id[symbol] if known else None
+        if symbol not in self.unused or depth > MAX_SPLIT_DEPTH:
+            yield symbol, self.vocab.piece_to_id[symbol] if symbol in self.ranks else None
+        elif symbol not in splits:
+            yield symbol, None
+        else:
+            for half in splits[symbol]:
+                yield from self._resolve(half, splits, depth + 1)
 
     def _spell(
         self, resolved: Iterable[tuple[bytes, int | None]]
@@ -126,16 +124,14 @@ def _byte_ids(vocab: Vocab) -> list[int]:
         i = vocab.piece_to_id.get(byte_piece(byte))
         if i is None or vocab.types[i] != TokenType.BYTE:
             raise VocabError(
-                f"{vocab.source}: there are BYTE pieces, but {byte_piece(byte).decode()} is not"
-                " one of them, expected all 256"
+                f"{vocab.source}: byte fallback needs BYTE piece {byte_piece(byte).decode()},"
+                " which is missing, expected all 256"
             )
     return [vocab.piece_to_id[byte_piece(byte)] for byte in range(256)]
 
 
 def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """bpe_model.cc, `SymbolPairComparator`: scores compare by their bits, so -0.0 comes below
-    0.0.
-    """
+    """bpe_model.cc, `SymbolPairComparator`: by the scores' bits, so -0.0 comes below 0.0."""
     bits = scores.view(np.int32).astype(np.int64)
     ascending = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF) - 1)
     return -ascending
@@ -189,11 +185,11 @@ class SentencePieceDecoder:
     def _piece_text(self, piece: bytes, kind: TokenType) -> bytes:
         if kind == TokenType.CONTROL:
             text = b"" if self.skip_special else piece
-        elif kind == TokenType.UNKNOWN:
-            text = self.dialect.vocab.unk_surface
         else:
-            text = (piece.removeprefix(SPACE) if self.strip_space else piece).replace(SPACE, b" ")
-            if piece.startswith(SPACE) and not self.dialect.rules.remove_extra_whitespaces:
+            shown = piece.removeprefix(SPACE) if self.strip_space else piece
+            unknown = kind == TokenType.UNKNOWN
+            text = self.dialect.vocab.unk_surface if unknown else shown.replace(SPACE, b" ")
+            if shown != piece and not self.dialect.rules.remove_extra_whitespaces:
                 self.strip_space = False
         self.strip_space = self.strip_space and not text
         return text

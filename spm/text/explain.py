@@ -32,9 +32,7 @@ class Merge:
 
 @dataclass(frozen=True)
 class Step:
-    """One stretch of the text: a special piece that was cut out whole, or symbols and how they
-    merged.
-    """
+    """One part of the text: a special piece that was cut out whole, or symbols that merged."""
 
     symbols: tuple[bytes, ...]
     merges: tuple[Merge, ...]

@@ -56,9 +56,7 @@ class PrefixMatcher:
         return len(self.pieces[i]) if i >= 0 else 0
 
     def symbols(self, text: bytes) -> tuple[list[bytes], set[int]]:
-        """Split into pieces and, between them, characters; the indices of the pieces are returned
-        too.
-        """
+        """Split into pieces and, between them, characters; return the pieces' indices too."""
         if not self.pieces:
             return characters(text), set()
         symbols: list[bytes] = []
@@ -83,9 +81,7 @@ class Normalizer:
         self.charsmap = Charsmap(rules.charsmap, source) if rules.charsmap else None
 
     def normalize(self, text: bytes) -> tuple[bytes, list[int]]:
-        """Return the normalised text and, for each of its bytes and its end, the byte of `text` it
-        came from.
-        """
+        """Normalise; also tell, for each byte of the result and its end, where it came from."""
         rules = self.rules
         collapse = rules.remove_extra_whitespaces
         space = SPACE if rules.escape_whitespaces else b" "
@@ -136,9 +132,7 @@ class Normalizer:
 
 
 def _drop_trailing(space: bytes, out: bytearray, origin: list[int], pos: int) -> int:
-    """Drop spaces at the end, whoever wrote them; the text then ends where the first of them came
-    from.
-    """
+    """Drop spaces at the end, typed ▁ too; the text then ends where the first came from."""
     while out.endswith(space):
         del out[-len(space) :]
         pos = origin[len(out)]

@@ -21,8 +21,9 @@ they were exactly if neither has changed. n symbols take at most n - 1 merges, s
 3n bigrams, at log n each: no text is slow.
 
 This is `llm_tokenizer_spm_session` in llama.cpp's src/llama-vocab.cpp and
-`bpe::Model::SampleEncode` in sentencepiece's src/bpe_model.cc. The two differ only in which pieces
-may be merged to and in how scores compare: in `ranks`.
+`bpe::Model::SampleEncode` in sentencepiece's src/bpe_model.cc. The two differ in which pieces may
+be merged to and in how scores compare, which is to say in `ranks`; besides, sentencepiece freezes
+user-defined symbols, and remembers halves so that it can take UNUSED pieces apart again.
 """
 
 from __future__ import annotations

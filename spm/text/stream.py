@@ -27,14 +27,13 @@ class StreamDecoder:
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, i: int) -> str:
-        """The text that is certain now and was not before. Raises DecodeError for an id out of
-        range.
-        """
+        """The text that is certain now and was not before. Raises DecodeError for a bad id."""
         return self._text.decode(self._bytes.push(self._checked(i)))
 
     def flush(self) -> str:
-        """The rest, what can no longer become a character as U+FFFD; the next id begins a new
-        text.
+        """The text held back, with U+FFFD for bytes that never became a character.
+
+        The next id begins a new text.
         """
         rest = self._text.decode(self._bytes.flush(), final=True)
         self._begin()

@@ -29,9 +29,7 @@ _UNFINISHED: Final = re.compile(
 
 
 def characters(text: bytes) -> list[bytes]:
-    """Split by lead bytes; the last character is clipped at the end: b'a\\xe2\\x96' -> [b'a',
-    b'\\xe2\\x96'].
-    """
+    """Split by lead bytes, clipped at the end: b'a\\xe2\\x96' -> [b'a', b'\\xe2\\x96']."""
     chars: list[bytes] = []
     pos = 0
     while pos < len(text):

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from spm.errors import VocabError
 from spm.gguf import GGUF, StringArray, ValueType
-from spm.vocab.vocab import Normalization, TokenType, Vocab
+from spm.gguf.header import shown
+from spm.vocab.llama_cpp import as_c_strings
+from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
 _DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
 _SENTENCEPIECE_NEEDS: Final = (
-    *("scores", "token_type"),
-    *("add_space_prefix", "remove_extra_whitespaces"),
+    "scores",
+    "token_type",
+    "add_space_prefix",
+    "remove_extra_whitespaces",
 )
 _ROLES: Final = {  # key -> role; the last three keys are old names
     "bos_token_id": "bos",
@@ -50,11 +54,12 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
     keys = _Keys(gguf)
     model = keys.text("model")
     if model != "llama":
-        raise VocabError(f"{keys.where('model')} is '{model}', expected 'llama' (SPM)")
-    pieces = tuple(keys.strings("tokens"))
+        raise VocabError(f"{keys.where('model')} is '{shown(model)}', expected 'llama' (SPM)")
+    pieces = as_c_strings(keys.strings("tokens"))
     types = _types(keys, len(pieces))
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
     special_ids = _special_ids(keys, len(pieces))
+    normalization = _normalization(keys)  # read in any case: its keys must have the right types
     return Vocab(
         source=keys.source,
         pieces=pieces,
@@ -65,8 +70,8 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         add_bos=keys.flag("add_bos_token", True),
         add_eos=keys.flag("add_eos_token", False),
         add_space_prefix=keys.flag("add_space_prefix", True),
-        model_name=keys.model_name(),
-        normalization=None if lacks else _normalization(keys),
+        phi3=any(name in keys.model_name().lower() for name in ("phi-3", "phi3")),
+        normalization=None if lacks else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
         byte_fallback=TokenType.BYTE in types,
     )
@@ -77,7 +82,7 @@ class _Keys:
 
     def __init__(self, gguf: GGUF) -> None:
         self.gguf = gguf
-        self.source = str(gguf.path)
+        self.source = shown(gguf.path)
 
     def where(self, key: str) -> str:
         return f"{self.source}: tokenizer.ggml.{key}"
@@ -142,12 +147,11 @@ def _types(keys: _Keys, n: int) -> tuple[TokenType, ...]:
         return (TokenType.NORMAL,) * n
     types = keys.numbers("token_type", ValueType.INT32)
     _expect_length(keys, "token_type", len(types), n)
-    by_number = {int(kind): kind for kind in TokenType}
     numbers = types[:n].tolist()
     try:
-        return tuple([by_number[number] for number in numbers])
+        return tuple([TOKEN_TYPES[number] for number in numbers])
     except KeyError:
-        i, number = next((i, t) for i, t in enumerate(numbers) if t not in by_number)
+        i, number = next((i, t) for i, t in enumerate(numbers) if t not in TOKEN_TYPES)
         message = f"{keys.where('token_type')}: id {i} has type {number}, expected 1 to 6"
         raise VocabError(message) from None
 
@@ -180,8 +184,9 @@ def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
 
 
 def _normalization(keys: _Keys) -> Normalization:
-    """What a GGUF can tell of sentencepiece's normaliser; the rest is as in llama.cpp's Unigram
-    session.
+    """What a GGUF tells of sentencepiece's normaliser.
+
+    It has no key for suffix mode, escaping and the denormaliser: the trainer's defaults are taken.
     """
     charsmap = b""
     if keys.has("precompiled_charsmap"):

@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 
 from spm.errors import VocabError
+from spm.gguf.header import shown
 from spm.vocab.protobuf import Message
-from spm.vocab.vocab import Normalization, TokenType, Vocab, show
+from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab, show
 
 MAX_FILE_BYTES: Final = 256 << 20  # real models are below 6 MB
 
@@ -28,7 +29,7 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     `add_bos` and `add_eos` are False, as in the reference, where the caller asks for them.
     Raises VocabError if the file cannot be read, is malformed, or holds another kind of model.
     """
-    source = str(path)
+    source = shown(Path(path))
     model = Message(_read(Path(path)), source)
     trainer, normalizer = model.message(2), model.message(3)
     kind = trainer.integer(3, 1)
@@ -62,15 +63,17 @@ def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
             what = "no such file" if not path.exists() else "not a regular file"
-            raise VocabError(f"{path}: {what}, expected a sentencepiece .model")
+            raise VocabError(f"{shown(path)}: {what}, expected a sentencepiece .model")
         if path.stat().st_size > MAX_FILE_BYTES:
             size = path.stat().st_size
-            raise VocabError(f"{path}: {size} bytes, expected at most {MAX_FILE_BYTES}")
+            raise VocabError(f"{shown(path)}: {size} bytes, expected at most {MAX_FILE_BYTES}")
         data = path.read_bytes()
     except OSError as error:
-        raise VocabError(f"{path}: {error.strerror}, expected a sentencepiece .model") from error
+        raise VocabError(
+            f"{shown(path)}: {error.strerror}, expected a sentencepiece .model"
+        ) from error
     if not data:
-        raise VocabError(f"{path}: 0 bytes, expected a sentencepiece .model")
+        raise VocabError(f"{shown(path)}: 0 bytes, expected a sentencepiece .model")
     return data
 
 
@@ -81,14 +84,14 @@ def _read_pieces(
     for i, data in enumerate(model.all(1)):
         message = Message(data, f"{model.where}, piece {i}")
         kind = message.integer(3, TokenType.NORMAL)
-        if kind not in TokenType._value2member_map_:
+        if kind not in TOKEN_TYPES:
             raise VocabError(f"{message.where}: type is {kind}, expected 1 to 6")
         piece = message.text(1, b"")
         if byte_fallback and piece == b"\0":  # sentencepiece_processor.cc, Load: a stray NUL piece
             kind = TokenType.UNUSED
         pieces.append(piece)
         scores.append(message.real(2, 0.0))
-        types.append(TokenType(kind))
+        types.append(TOKEN_TYPES[kind])
     return pieces, scores, types
 
 
@@ -109,13 +112,11 @@ def _check_as_sentencepiece(
 
 
 def _special_ids(trainer: Message, pieces: list[bytes], types: list[TokenType]) -> dict[str, int]:
-    """sentencepiece_processor.cc, Load: a role goes to the piece of that name, if it is a CONTROL
-    piece.
-    """
+    """sentencepiece_processor.cc, Load: a role goes to the CONTROL piece of its name."""
     names = {
-        "bos": trainer.text(46, b"<s>"),
-        "eos": trainer.text(47, b"</s>"),
-        "pad": trainer.text(48, b"<pad>"),
+        "bos": trainer.text(46, b"") or b"<s>",
+        "eos": trainer.text(47, b"") or b"</s>",
+        "pad": trainer.text(48, b"") or b"<pad>",
     }
     controls = {p: i for i, (p, t) in enumerate(zip(pieces, types)) if t == TokenType.CONTROL}
     special_ids = {role: controls[name] for role, name in names.items() if name in controls}

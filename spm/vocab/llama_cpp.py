@@ -12,6 +12,7 @@ lowest id is taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -56,7 +57,6 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
     if np.isnan(vocab.scores).any():  # no order then, and what std::priority_queue does is chance
         first = int(np.isnan(vocab.scores).argmax())
         raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
-    vocab = replace(vocab, pieces=_c_strings(vocab.pieces))
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)
     eog_ids = _eog_ids(vocab, special_ids, types)
@@ -70,14 +70,13 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
 
 
 def as_converted(vocab: Vocab) -> Vocab:
-    """A sentencepiece vocabulary as llama.cpp sees it after a conversion that writes its own ids
-    and no flags.
-    """
+    """What llama.cpp would see if a `.model` were converted with its special ids and no flags."""
     special_ids = {"bos": 1, "eos": 2, "unk": 0, **vocab.special_ids}
-    return replace(vocab, special_ids=special_ids, add_bos=True)
+    pieces = as_c_strings(vocab.pieces)
+    return replace(vocab, pieces=pieces, special_ids=special_ids, add_bos=True)
 
 
-def _c_strings(pieces: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def as_c_strings(pieces: Sequence[bytes]) -> tuple[bytes, ...]:
     """llama.cpp reads pieces as C strings, which end at NUL, and names the empty ones."""
     return tuple(
         piece.split(b"\0")[0] or b"[EMPTY_%d]" % i if b"\0" in piece or not piece else piece
@@ -110,9 +109,11 @@ def _eog_ids(vocab: Vocab, special_ids: dict[str, int], types: list[TokenType]) 
     spelled = {vocab.pieces[i]: i for i in eog}  # bytes -> int
     harmony = {b"<|return|>", b"<|call|>", b"<|calls|>", b"<|flush|>"} & spelled.keys()
     calls = harmony & {b"<|call|>", b"<|calls|>"}
+    # gpt-oss and solar-open: <|end|> ends one message of the answer, not the answer
     if b"<|end|>" in spelled and calls and harmony - calls:
         eog.remove(spelled[b"<|end|>"])
         types[spelled[b"<|end|>"]] = TokenType.USER_DEFINED
+    # Gemma 4 and PLaMo: </s> is an ordinary piece
     if b"</s>" in spelled and {b"<|tool_response>", b"<|plamo:eos|>"} & spelled.keys():
         eog.remove(spelled[b"</s>"])
         types[spelled[b"</s>"]] = TokenType.NORMAL
@@ -120,17 +121,15 @@ def _eog_ids(vocab: Vocab, special_ids: dict[str, int], types: list[TokenType]) 
 
 
 def _rstrip_ids(vocab: Vocab, types: list[TokenType]) -> frozenset[int]:
-    """Phi-3's special pieces swallow the white space after them; llama.cpp knows the model by its
-    name.
-    """
-    if not any(name in vocab.model_name.lower() for name in ("phi-3", "phi3")):
+    """Phi-3's special pieces swallow the white space after them."""
+    if not vocab.phi3:
         return frozenset()
     named = {}
     for piece in (b"</s>", b"<unk>", b"<s>", b"<|endoftext|>"):
         if piece not in vocab.piece_to_id:
             raise VocabError(
-                f"{vocab.source}: general.name is '{vocab.model_name}', but piece"
-                f" {piece.decode()} is missing, expected as in every Phi-3"
+                f"{vocab.source}: general.name says Phi-3, but piece {piece.decode()} is missing,"
+                " expected as in every Phi-3"
             )
         named[piece] = vocab.piece_to_id[piece]
     special = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)

@@ -9,13 +9,16 @@ reads everything. https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from spm.errors import VocabError
 
 T = TypeVar("T", int, bytes)
 
-_FIXED = {1: 8, 5: 4}  # wire type -> bytes
+MAX_KEY_BYTES: Final = 5  # of a varint that is a key or a size: they have 32 bits
+MAX_VALUE_BYTES: Final = 10
+
+_FIXED: Final = {1: 8, 5: 4}  # wire type -> bytes
 
 
 class Message:
@@ -55,9 +58,7 @@ class Message:
         return [self._typed(value, number, bytes) for value in self.fields.get(number, [])]
 
     def message(self, number: int) -> Message:
-        """A nested message; when it stands in several parts they are merged, which joining the
-        bytes does.
-        """
+        """A nested message; several parts of one are merged, which joining their bytes does."""
         return Message(b"".join(self.all(number)), f"{self.where}, field {number}")
 
     def _last(self, number: int, kind: type[T], default: T) -> T:
@@ -76,16 +77,16 @@ def _read_fields(data: bytes, where: str) -> dict[int, list[int | bytes]]:
     pos, end = 0, len(data)
     while pos < end:
         start = pos
-        key, pos = _varint(data, pos, where)
+        key, pos = _varint(data, pos, where, MAX_KEY_BYTES)
         number, wire = key >> 3, key & 7
         if number == 0:
             raise VocabError(f"{where}: offset {start}: field number 0, expected 1 or more")
         value: int | bytes
         if wire == 0:
-            value, pos = _varint(data, pos, where)
+            value, pos = _varint(data, pos, where, MAX_VALUE_BYTES)
         else:
             if wire == 2:
-                size, pos = _varint(data, pos, where)
+                size, pos = _varint(data, pos, where, MAX_KEY_BYTES)
             elif wire in _FIXED:
                 size = _FIXED[wire]
             else:
@@ -99,12 +100,12 @@ def _read_fields(data: bytes, where: str) -> dict[int, list[int | bytes]]:
     return fields
 
 
-def _varint(data: bytes, pos: int, where: str) -> tuple[int, int]:
+def _varint(data: bytes, pos: int, where: str, most: int) -> tuple[int, int]:
     value = shift = 0
-    for at in range(pos, min(pos + 10, len(data))):
+    for at in range(pos, min(pos + most, len(data))):
         byte = data[at]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at + 1
         shift += 7
-    raise VocabError(f"{where}: offset {pos}: a varint without end, expected at most 10 bytes")
+    raise VocabError(f"{where}: offset {pos}: a varint without end, expected at most {most} bytes")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -24,9 +25,7 @@ SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
 
 
 class TokenType(IntEnum):
-    """What a piece is; the numbers are those of `tokenizer.ggml.token_type` and of sentencepiece's
-    proto.
-    """
+    """What a piece is, by the numbers of `tokenizer.ggml.token_type` and of sentencepiece."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -36,11 +35,12 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
+TOKEN_TYPES: Final = {int(kind): kind for kind in TokenType}
+
+
 @dataclass(frozen=True)
 class Normalization:
-    """How sentencepiece rewrites a text before it merges (`NormalizerSpec` and one flag of
-    `TrainerSpec`).
-    """
+    """How sentencepiece rewrites a text before it merges: `NormalizerSpec`, suffix mode."""
 
     charsmap: bytes = (
         b""  # precompiled_charsmap: a double-array trie and its replacements; empty = identity
@@ -69,7 +69,7 @@ class Vocab:
     add_bos: bool
     add_eos: bool
     add_space_prefix: bool
-    model_name: str = ""  # general.name: llama.cpp strips spaces by it, see llama_cpp.py
+    phi3: bool = False  # a Phi-3 by name: llama.cpp then strips white space, see llama_cpp.py
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
     rstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space after them
     normalization: Normalization | None = None
@@ -80,9 +80,19 @@ class Vocab:
     piece_to_id: dict[bytes, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scores.flags.writeable = False
-        object.__setattr__(self, "piece_to_id", {p: i for i, p in enumerate(self.pieces)})
+        piece_to_id = {piece: i for i, piece in enumerate(self.pieces)}
+        scores = self.scores.copy()
+        self.__setstate__({**self.__getstate__(), "scores": scores, "piece_to_id": piece_to_id})
         _check(self)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "special_ids": dict(self.special_ids)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Also for copies and pickles: nothing of a vocabulary can be changed."""
+        vars(self).update(state)
+        vars(self)["special_ids"] = MappingProxyType(dict(self.special_ids))
+        self.scores.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -122,8 +132,9 @@ class Vocab:
 
     def _rules(self) -> tuple[object, ...]:
         ids = (sorted(self.special_ids.items()), sorted(self.eog_ids), sorted(self.rstrip_ids))
-        flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
-        return (*ids, *flags, self.normalization, self.denormalization, self.unk_surface)
+        flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback, self.phi3)
+        rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
+        return (*ids, *flags, *rules, self.unk_surface)
 
 
 def byte_piece(byte: int) -> bytes:
@@ -139,8 +150,10 @@ def _check(vocab: Vocab) -> None:
     n = len(vocab.pieces)
     if n == 0:
         raise VocabError(f"{vocab.source}: the vocabulary has 0 pieces, expected at least 1")
-    if len(vocab.piece_to_id) != n:
-        piece, count = Counter(vocab.pieces).most_common(1)[0]
+    unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
+    seen = Counter(pair[0] for pair in zip(vocab.pieces, vocab.types) if pair != unused_nul)
+    piece, count = seen.most_common(1)[0] if seen else (b"", 0)
+    if count > 1:
         first = vocab.pieces.index(piece)
         raise VocabError(
             f"{vocab.source}: piece {show(piece)} stands {count} times (first at id {first}),"
