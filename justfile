@@ -15,13 +15,13 @@ check:
 test *args:
     {{python}} -m pytest {{args}}
 
-# The rooms that must be covered to the last branch by the project's own tests, without real data
+# gguf, vocab and text are covered to the last branch by the project's own tests, without real data
 [unix]
 coverage:
     SPM_SHARED=nowhere coverage run --branch --source=spm/gguf,spm/vocab,spm/text -m pytest -q -x
     coverage report --fail-under=100 --show-missing --skip-covered
 
-# Make the golden files again from the references that are installed
+# Make the golden ids and texts again from the references that are installed
 golden:
     {{python}} -m tools.golden
 

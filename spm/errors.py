@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class SpmError(ValueError):
     """Anything wrong with a file, a vocabulary, a text, an id or a model that was handed in."""
@@ -29,3 +31,18 @@ class ModelError(SpmError):
 
 class DoubleBOSWarning(UserWarning):
     """A text that begins with BOS was encoded with another BOS in front of it."""
+
+
+def one_line(text: Path | str) -> str:
+    """A path or a name as a message shows it: printable, and never long."""
+    line = str(text)
+    if not line.isprintable():
+        line = ascii(line)
+    return line if len(line) <= 200 else f"{line[:100]}...{line[-90:]}"
+
+
+def quoted(piece: bytes, limit: int = 40) -> str:
+    """A piece as a message shows it: in quotes, printable, and never long."""
+    text = piece[: limit * 4].decode("utf-8", "backslashreplace")
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"'{escaped}'" if len(escaped) <= limit else f"'{escaped[:limit]}…' ({len(piece)} bytes)"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, SupportsIndex, TypeAlias
+from typing import Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,11 @@ from spm.text.token import Token
 from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
 
 Text: TypeAlias = str | bytes
+T = TypeVar("T", str, bytes)
 Unit: TypeAlias = Literal["char", "byte"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """The ids of many texts in one array: text i has ids[offsets[i]:offsets[i + 1]].
 
@@ -188,8 +190,8 @@ class Tokenizer:
         return len(self.encode(text, add_special=add_special, parse_special=parse_special))
 
     def truncate(
-        self, text: Text, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
-    ) -> Text:
+        self, text: T, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
+    ) -> T:
         """The longest beginning of `text` that ends with one of its tokens and has at most
         `max_tokens` ids.
 
@@ -249,7 +251,7 @@ class Tokenizer:
         eos = [vocab.special_ids["eos"]] if vocab.add_eos else []
         if bos and ids[:1] == bos:
             message = "the text begins with BOS and the vocabulary adds one: there are two now"
-            warnings.warn(message, DoubleBOSWarning, stacklevel=3)
+            warnings.warn(message, DoubleBOSWarning, stacklevel=_depth_of_caller())
         return bos + ids + eos
 
     def _checked(self, i: SupportsIndex) -> int:
@@ -260,6 +262,14 @@ class Tokenizer:
         if not 0 <= n < len(self.vocab):
             raise DecodeError(f"id {n}, expected 0 to {len(self.vocab) - 1}")
         return n
+
+
+def _depth_of_caller() -> int:
+    """How many frames up the code stands that called into this package: the one to blame."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("spm.") and frame.f_back:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _bytes(text: Text) -> bytes:

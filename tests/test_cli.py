@@ -97,7 +97,7 @@ def test_explain_ends_with_the_ids_of_encode() -> None:
 def test_explain_json_is_readable_by_a_program() -> None:
     answer = json.loads(spm("explain", "--json", MODEL, "z").stdout)
 
-    assert ["▁", "z"] == answer["steps"][0]["symbols"]
+    assert ["▁", "z"] == answer["parts"][0]["symbols"]
 
 
 def test_inspect_shows_vocabulary_metadata_and_tensors() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from spm import Tokenizer
 from spm.errors import EncodeError
-from spm.text.explain import MAX_BYTES, Merge, Step
+from spm.text.explain import MAX_BYTES, Merge, Part
 from spm.text.token import Token
 from tests.making import ABCDE, BYTES, FIRST, HEAD, HELLO, piece, pieces, write_model, write_vocab
 
@@ -19,7 +19,7 @@ def tok(tmp_path: Path) -> Tokenizer:
 
 
 def rows(tok: Tokenizer, text: str) -> list[str]:
-    (step,) = tok.explain(text).steps
+    (step,) = tok.explain(text).parts
     return [
         b"|".join(symbols).decode() for symbols in [step.symbols, *(m.symbols for m in step.merges)]
     ]
@@ -41,20 +41,20 @@ def test_every_part_of_an_explanation(tok: Tokenizer) -> None:
     space = "▁".encode()
     assert found.text == b"he</s>"
     assert found.dialect == "llama.cpp"
-    assert found.steps == (
-        Step(
+    assert found.parts == (
+        Part(
             symbols=(space, b"h", b"e"),
             merges=(Merge(left=b"h", right=b"e", score=-1.0, tied=0, symbols=(space, b"he")),),
             tokens=(Token(FIRST, 0, 0), Token(FIRST + 5, 0, 2)),
         ),
-        Step(symbols=(b"</s>",), merges=(), tokens=(Token(2, 2, 6),)),
+        Part(symbols=(b"</s>",), merges=(), tokens=(Token(2, 2, 6),)),
     )
     assert found.ids == [FIRST, FIRST + 5, 2]
 
 
 def test_of_a_tie_it_tells_how_many_lost(tmp_path: Path) -> None:
     path = write_vocab(tmp_path / "v.gguf", [*HEAD, *BYTES, *pieces("▁ a aa:-1 aaa:-1")])
-    (step,) = Tokenizer.from_gguf(path).explain("aaaaa").steps
+    (step,) = Tokenizer.from_gguf(path).explain("aaaaa").parts
 
     # aaaaa: four pairs tie. aa|a|a|a: aa+a, and two pairs. aaa|a|a: one pair, none else
     assert [(m.left, m.right, m.tied) for m in step.merges] == [
@@ -74,14 +74,14 @@ def test_user_defined_pieces_are_whole_from_the_beginning(tmp_path: Path) -> Non
     entries = [*HEAD, *BYTES, *pieces("▁ a b ab:-1 abab:-1"), piece("ba", 0, 4)]
     tok = Tokenizer.from_sentencepiece(write_model(tmp_path / "m.model", entries))
 
-    (step,) = tok.explain("abab").steps
+    (step,) = tok.explain("abab").parts
 
     assert step.symbols == ("▁".encode(), b"a", b"ba", b"b")
     assert step.merges == ()
 
 
 def test_nothing_is_explained_by_nothing(tok: Tokenizer) -> None:
-    assert tok.explain("").steps == ()
+    assert tok.explain("").parts == ()
     assert tok.explain(b"").ids == []
 
 

@@ -14,7 +14,7 @@ from tests.making import BYTES, FIRST, HEAD, Piece, piece, pieces, write_vocab
 def cut(text: str, *specials: str, rstrip: bool = False) -> list[str | int]:
     """Fragments as their texts, special ones as the index of the piece."""
     found = partition(
-        text.encode(), tuple(Special(s.encode(), i, rstrip) for i, s in enumerate(specials))
+        text.encode(), tuple(Special(s.encode(), i, False, rstrip) for i, s in enumerate(specials))
     )
     data = text.encode()
     return [data[f.begin : f.end].decode() if f.id is None else f.id for f in found]
@@ -69,13 +69,13 @@ def test_white_space_after_a_piece_is_swallowed_if_it_says_so() -> None:
 
 
 def test_fragments_count_bytes() -> None:
-    assert partition("é<s>é".encode(), (Special(b"<s>", 7, False),)) == [
+    assert partition("é<s>é".encode(), (Special(b"<s>", 7, False, False),)) == [
         Fragment(0, 2), Fragment(2, 5, 7), Fragment(5, 7),
     ]  # fmt: skip
 
 
 def test_any_bytes_are_cut() -> None:
-    assert partition(b"\xff\0<s>\xe2", (Special(b"<s>", 1, False),)) == [
+    assert partition(b"\xff\0<s>\xe2", (Special(b"<s>", 1, False, False),)) == [
         Fragment(0, 2), Fragment(2, 5, 1), Fragment(5, 6),
     ]  # fmt: skip
 
@@ -120,3 +120,19 @@ def test_phi_3_swallows_what_follows(tmp_path: Path) -> None:
 
     assert ids("<|user|> \n a") == [3, 0, 1]
     assert ids("<|endoftext|> a") == [2, 0, 0, 1]  # this one does not
+
+
+def test_white_space_before_a_piece_is_swallowed_if_it_says_so() -> None:
+    text = b"a \t<m> <m>\n<m>b"
+    fragments = partition(text, (Special(b"<m>", 9, True, False),))
+
+    assert [(b"a", None), (b"<m>", 9), (b"<m>", 9), (b"<m>", 9), (b"b", None)] == [
+        (text[f.begin : f.end], f.id) for f in fragments
+    ]
+
+
+def test_thousands_of_pieces_that_all_occur_are_cut_in_time_that_does_not_explode() -> None:
+    pieces = [b"<%d>" % i for i in range(20_000)]
+    specials = tuple(Special(piece, i, False, False) for i, piece in enumerate(pieces))
+
+    assert list(range(500)) == [f.id for f in partition(b"".join(pieces[:500]), specials)]

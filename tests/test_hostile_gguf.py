@@ -241,7 +241,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     },
     "overlapping tensors": (
         with_tensors(raw.tensor("a", [16]), raw.tensor("b", [16], offset=32)),
-        "byte 57: tensor b starts at byte 128, inside tensor a, which ends at byte 160",
+        "byte 57: tensor b starts at byte 128, inside tensor a, which ends at 160",
     ),
     "tensors that share one byte": (
         raw.gguf(

@@ -118,7 +118,7 @@ def test_missing_byte_pieces(tmp_path: Path) -> None:
     entries = [*HEAD, *BYTES[:0x41], *BYTES[0x42:]]
     refusal(write_model(tmp_path / "v.model", entries))
     path = gguf(tmp_path, entries, **SENTENCEPIECE_KEYS)
-    assert "<0x41> is not one of them" in refusal(path, dialect="sentencepiece")
+    assert "<0x41>, which is missing" in refusal(path, dialect="sentencepiece")
 
     with pytest.raises(EncodeError, match="byte 0x41 of the text has no piece"):
         Tokenizer.from_gguf(path).encode("A")

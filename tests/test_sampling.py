@@ -14,8 +14,8 @@ from spm.errors import SpmError
 from spm.llama import Sampling
 from spm.llama.sampling import (
     Candidates,
+    apply_temperature,
     draw,
-    heat,
     keep_min_p,
     keep_top_k,
     keep_top_p,
@@ -60,7 +60,7 @@ def run(record: dict[str, Any]) -> Candidates:
         case "typical":
             return keep_typical(c, args[0])
         case "temp":
-            return heat(c, args[0])
+            return apply_temperature(c, args[0])
         case "penalties":
             return penalize(c, HEADER["recent"][-args[1] :], *args[2:])
     raise AssertionError(record["sampler"])
@@ -72,7 +72,7 @@ def test_a_filter_leaves_what_llama_cpps_leaves(record: dict[str, Any]) -> None:
 
     by_id = np.argsort(left.ids)
     logits = left.logits[by_id]
-    # Only differences between logits count, and `heat` makes the largest 0.
+    # Only differences between logits count, and `apply_temperature` makes the largest 0.
     assert record["ids"] == left.ids[by_id].tolist()
     np.testing.assert_allclose(
         np.array(record["logits"]) - max(record["logits"]), logits - logits.max(), atol=1e-5, rtol=0
@@ -122,14 +122,17 @@ def test_penalties_make_what_was_seen_less_likely() -> None:
 
 
 def test_temperature_bends_and_does_not_reorder() -> None:
-    cold, hot = heat(candidates(1, 3, 2), 0.5), heat(candidates(1, 3, 2), 4.0)
+    cold, hot = (
+        apply_temperature(candidates(1, 3, 2), 0.5),
+        apply_temperature(candidates(1, 3, 2), 4.0),
+    )
 
     assert cold.logits.tolist() == [-4, 0, -2]
     assert hot.logits.tolist() == [-0.5, 0, -0.25]
 
 
 def test_a_tiny_temperature_is_greedy_and_not_a_nan() -> None:
-    c = heat(candidates(1, 3, 2), 5e-324)
+    c = apply_temperature(candidates(1, 3, 2), 5e-324)
 
     assert probabilities(c).tolist() == [0, 1, 0]
 

@@ -137,7 +137,7 @@ def test_minus_zero_is_below_zero_for_sentencepiece_only(tmp_path: Path) -> None
 
     expected = processor(path.read_bytes()).Encode("xabc")[2:]
     assert expected == [4, 9] == strict.encode("xabc")[2:]  # a|bc
-    assert lax.explain("cabc").steps[0].tokens[-2:] == ((8, 1, 3), (6, 3, 4))  # ab|c: a tie
+    assert lax.explain("cabc").parts[0].tokens[-2:] == ((8, 1, 3), (6, 3, 4))  # ab|c: a tie
 
 
 @pytest.mark.parametrize(

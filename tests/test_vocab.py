@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from spm import Tokenizer
-from spm.errors import SpmError, VocabError
+from spm.errors import SpmError, VocabError, quoted
 from spm.gguf import GGUF, Typed, ValueType, write_gguf
 from spm.vocab import Normalization, TokenType, Vocab, vocab_from_gguf
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece, show
+from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 from tests.making import BYTES, HEAD, Piece, metadata, piece, pieces, write_vocab
 
 ENTRIES = [*HEAD, *pieces("a b ab:-1")]  # 6 pieces
@@ -63,7 +63,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id) == (3, 4, 5, 6)
     assert (vocab.add_bos, vocab.add_eos, vocab.add_space_prefix) == (False, True, False)
-    assert not vocab.phi3
+    assert vocab.family == ""
     assert vocab.piece_to_id[b"ab"] == 5
     assert vocab.eog_ids == {4}
     assert vocab.byte_fallback
@@ -76,7 +76,7 @@ def test_the_defaults_are_those_of_llama_cpp(tmp_path: Path) -> None:
 
     assert (vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id) == (1, 2, 0, None)
     assert (vocab.add_bos, vocab.add_eos, vocab.add_space_prefix) == (True, False, True)
-    assert not vocab.phi3
+    assert vocab.family == ""
     assert not vocab.byte_fallback
 
 
@@ -260,7 +260,7 @@ def test_infinite_scores_are_read(tmp_path: Path) -> None:
 def test_a_byte_piece_that_is_no_byte_is_refused(tmp_path: Path, text: str) -> None:
     message = refusal(tmp_path, [*ENTRIES, piece(text, 0, 6)])
 
-    assert f"id {N} has type BYTE and piece {show(text.encode())}" in message
+    assert f"id {N} has type BYTE and piece {quoted(text.encode())}" in message
 
 
 @pytest.mark.parametrize("role", ["bos", "eos"])
@@ -396,7 +396,7 @@ def test_the_fingerprint_of_a_file_is_that_of_its_copy(tmp_path: Path) -> None:
 def test_a_name_changes_the_fingerprint_only_if_it_changes_ids(tmp_path: Path) -> None:
     prints = [load(tmp_path, name=name).fingerprint for name in ("", "other", "a PHI-3", "phi3")]
     assert prints[0] == prints[1] != prints[2] == prints[3]
-    assert by_hand(ENTRIES, phi3=True).fingerprint != by_hand(ENTRIES).fingerprint
+    assert by_hand(ENTRIES, family="phi-3").fingerprint != by_hand(ENTRIES).fingerprint
 
 
 def test_a_vocab_does_not_change() -> None:
@@ -464,4 +464,4 @@ def test_byte_pieces_are_spelled_with_two_upper_case_digits() -> None:
     ],
 )
 def test_a_piece_is_shown_in_one_short_printable_line(raw: bytes, expected: str) -> None:
-    assert show(raw) == expected
+    assert quoted(raw) == expected

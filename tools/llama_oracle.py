@@ -16,6 +16,8 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from tools.oracles import LlamaCppOracle
+
 NAME = f"llama.cpp of llama-cpp-python {llama_cpp.__version__}"
 OPTIONS = {
     "type_k": "F32",
@@ -43,35 +45,22 @@ class _Tensor(ctypes.Structure):
     ]
 
 
-# ctypes keeps no reference to a callback: this name does.
-_silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
-llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))
-
-
-class LlamaCpp:
-    """One open model."""
+class LlamaCppModel(LlamaCppOracle):
+    """One open model, its vocabulary and its weights."""
 
     def __init__(self, path: Path) -> None:
-        params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = 0
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
-        if not self._model:
-            raise SystemExit(f"{path}: llama.cpp refuses this model")
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        super().__init__(path, vocab_only=False)
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
 
-    def encode(self, text: str) -> list[int]:
+    def prompt_ids(self, text: str) -> list[int]:
         """The text's ids, with BOS or EOS where the file asks for them."""
-        data = text.encode()
-        ids = (llama_cpp.llama_token * (len(data) + 8))()
-        n = llama_cpp.llama_tokenize(self._vocab, data, len(data), ids, len(ids), True, False)
-        return list(ids[:n])
+        return self.encode(text.encode(), parse_special=False, add_special=True)
 
     def pieces(self, ids: Sequence[int]) -> str:
         """The pieces' texts, one after the other: what a program that streams them prints."""
         text, buffer = b"", ctypes.create_string_buffer(256)
         for token in ids:
-            n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+            n = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
             text += buffer.raw[:n]
         return text.decode()
 
@@ -128,7 +117,7 @@ class LlamaCpp:
         params.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
         if look is not None:
             params.cb_eval = look
-        return llama_cpp.llama_init_from_model(self._model, params)
+        return llama_cpp.llama_init_from_model(self.model, params)
 
     def _decode(self, context: Any, ids: Sequence[int], start: int) -> npt.NDArray[np.float32]:
         batch = llama_cpp.llama_batch_init(len(ids), 0, 1)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from spm.llama import Llama, Sampling, generate_ids
 from tools import llama_oracle, small_llamas
-from tools.llama_oracle import LlamaCpp
+from tools.llama_oracle import LlamaCppModel
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "llama"
 PROMPT = "Once upon a time"
@@ -60,8 +60,8 @@ def main() -> None:
 
 def greedy(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Free running, then teacher-forced on what llama.cpp wrote."""
-    oracle, ours = LlamaCpp(path), Llama.from_gguf(path)
-    prompt = oracle.encode(PROMPT)
+    oracle, ours = LlamaCppModel(path), Llama.from_gguf(path)
+    prompt = oracle.prompt_ids(PROMPT)
     ids, steps = oracle.greedy(prompt, N_GREEDY)
     mine = list(generate_ids(ours, prompt, Sampling(temperature=0), max_tokens=N_GREEDY))
     equal = sum(a == b for a, b in zip(ids, mine, strict=False))
@@ -74,13 +74,13 @@ def greedy(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 
 def quantised(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """The same model in each block type that our writer makes, read by both."""
-    ids = LlamaCpp(path).encode(TEACHER_TEXT)
+    ids = LlamaCppModel(path).prompt_ids(TEACHER_TEXT)
     rows = np.linspace(0, len(ids) - 1, N_ROWS).astype(int).tolist()
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in small_llamas.BLOCK_TYPES:
             copy = small_llamas.requantise(path, Path(folder) / f"{kind.name}.gguf", kind)
-            expected = LlamaCpp(copy).logits(ids)
+            expected = LlamaCppModel(copy).logits(ids)
             compare(f"{path.stem} as {kind.name}", expected, Llama.from_gguf(copy).forward(ids))
             lines += rows_of(kind.name, copy, expected, rows)
     return f"{path.stem}-quantised", {**header(path), "ids": ids, "rows": rows}, lines
@@ -92,7 +92,7 @@ def random() -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         for name, case in small_llamas.CASES.items():
             path = small_llamas.write_case(Path(folder) / f"{name}.gguf", case)
-            expected = LlamaCpp(path).logits(small_llamas.IDS)
+            expected = LlamaCppModel(path).logits(small_llamas.IDS)
             compare(name, expected, Llama.from_gguf(path).forward(small_llamas.IDS))
             lines += rows_of(name, path, expected, small_llamas.ROWS)
     return "random", {**header(None), "ids": small_llamas.IDS, "rows": small_llamas.ROWS}, lines
@@ -103,7 +103,7 @@ def stages() -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     case, ids = "grouped", small_llamas.IDS[:3]
     with tempfile.TemporaryDirectory() as folder:
         path = small_llamas.write_case(Path(folder) / "model.gguf", small_llamas.CASES[case])
-        seen = LlamaCpp(path).stages(ids)
+        seen = LlamaCppModel(path).stages(ids)
         ours: list[tuple[str, npt.NDArray[np.float32]]] = []
         Llama.from_gguf(path).forward(ids, tap=lambda name, values: ours.append((name, values)))
         about = {**header(path), "model": case, "ids": ids}

@@ -46,7 +46,7 @@ class LlamaCppOracle:
     It ends the process on some vocabularies and texts: `tools.golden.llama_child` is for those.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vocab_only: bool = True) -> None:
         import llama_cpp
 
         self.name = f"llama.cpp of llama-cpp-python {version('llama-cpp-python')}"
@@ -54,7 +54,8 @@ class LlamaCppOracle:
         self._quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
         params = llama_cpp.llama_model_default_params()
-        params.vocab_only = True
+        params.vocab_only = vocab_only
+        params.n_gpu_layers = 0
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         if not self.model:
             raise ValueError(f"{path}: llama.cpp refuses it")
@@ -67,6 +68,8 @@ class LlamaCppOracle:
         n = self.lib.llama_tokenize(
             self.vocab, text, len(text), ids, room, add_special, parse_special
         )
+        if n < 0:
+            raise RuntimeError(f"llama_tokenize wants room for {-n} ids, expected at most {room}")
         return list(ids[:n])
 
     def decode(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from spm.cli.source import add_vocabulary, open_tokenizer, read_text
-from spm.text.explain import Explanation, Step
+from spm.text.explain import Explanation, Part
 from spm.tokenizer import Tokenizer
 
 
@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _lines(tok: Tokenizer, explanation: Explanation) -> list[str]:
     lines = []
-    for step in explanation.steps:
-        lines += [f"symbols  {_row(step.symbols)}", *_merges(step)]
-        for token in step.tokens:
+    for part in explanation.parts:
+        lines += [f"symbols  {_row(part.symbols)}", *_merges(part)]
+        for token in part.tokens:
             source = _show(explanation.text[token.begin : token.end])
             lines.append(
                 f"id       {token.id:>6}  {_show(tok.vocab.pieces[token.id]):<14} from '{source}'"
@@ -44,9 +44,9 @@ def _lines(tok: Tokenizer, explanation: Explanation) -> list[str]:
     return lines
 
 
-def _merges(step: Step) -> list[str]:
+def _merges(part: Part) -> list[str]:
     lines = []
-    for merge in step.merges:
+    for merge in part.merges:
         pair = f"{_show(merge.left)} + {_show(merge.right)}"
         tie = f"  leftmost of {merge.tied + 1} with this score" if merge.tied else ""
         lines.append(f"merge    {pair:<22} {merge.score:>12g}   {_row(merge.symbols)}{tie}")

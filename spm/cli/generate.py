@@ -53,6 +53,11 @@ def run(args: argparse.Namespace) -> int:
         progress.say(f"reading {len(prompt_ids)} ids")
         ids: list[int] = []
         text = ""
+
+        def on_id(i: int) -> None:
+            ids.append(i)
+            progress.count()
+
         for part in generate(
             model,
             tok,
@@ -61,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             max_tokens=args.max_tokens,
             stop=args.stop,
             parse_special=args.parse_special,
-            on_id=lambda i: ids.append(i) or progress.count(),  # type: ignore[func-returns-value]
+            on_id=on_id,
         ):
             text += part
             if not args.json:

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         report["vocabulary"] = _vocabulary(open_tokenizer(args).vocab)
     except VocabError as error:
+        if "gguf" not in report:
+            raise
         report["vocabulary"] = {"not read": str(error)}
     if args.json:
         print(json.dumps(report, ensure_ascii=False))

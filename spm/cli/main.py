@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from spm.cli import decode, encode, explain, generate, inspect
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    warnings.showwarning = lambda warning, *_: print(f"spm {args.verb}: {warning}", file=sys.stderr)
     try:
         code: int = args.run(args)
         sys.stdout.flush()

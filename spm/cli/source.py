@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from spm.errors import SpmError
+from spm.errors import SpmError, one_line
+from spm.gguf.header import OLD_MAGICS
+from spm.gguf.reader import open_regular
 from spm.tokenizer import Tokenizer
 
 
@@ -29,14 +32,12 @@ def open_tokenizer(args: argparse.Namespace) -> Tokenizer:
 
 
 def is_gguf(path: str) -> bool:
-    """Whether the file begins as a ggml container; of which kind, the reader says."""
+    """Whether the file is a ggml container of any kind, by its first bytes."""
     try:
-        if not os.path.isfile(path):
-            raise SpmError(f"{path}: no such file, expected a GGUF file or a .model")
-        with open(path, "rb") as file:
-            return file.read(4) in (b"GGUF", b"FUGG", b"tjgg", b"fmgg", b"algg", b"lmgg")
+        with open_regular(Path(path)) as file:
+            return file.read(4) in (b"GGUF", *OLD_MAGICS)
     except OSError as error:
-        raise SpmError(f"{path}: {error.strerror}, expected a readable file") from error
+        raise SpmError(f"{one_line(path)}: {error.strerror}, expected a GGUF or .model") from None
 
 
 def read_text(text: str) -> bytes:

@@ -20,7 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from spm.errors import GGUFError
+from spm.errors import GGUFError, one_line
 from spm.gguf.types import (
     BLOCK_LAYOUTS,
     DEFAULT_ALIGNMENT,
@@ -74,14 +74,6 @@ class Header:
     tensors: dict[str, TensorInfo]
 
 
-def shown(path: Path | str) -> str:
-    """A path or name as an error message shows it: one line, of bounded length."""
-    text = str(path)
-    if not text.isprintable():
-        text = ascii(text)
-    return text if len(text) <= 200 else f"{text[:100]}...{text[-90:]}"
-
-
 class Head:
     """The first bytes of a file, read in doubling steps, and a position in them.
 
@@ -97,7 +89,7 @@ class Head:
 
     def error(self, pos: int, message: str) -> GGUFError:
         """An error at byte `pos` of this file."""
-        return GGUFError(f"{shown(self.path)}: byte {pos}: {message}")
+        return GGUFError(f"{one_line(self.path)}: byte {pos}: {message}")
 
     def need(self, end: int, what: str) -> None:
         """Have bytes [0, end) in memory, or say that the file is too short for `what`."""
@@ -195,8 +187,8 @@ def read_entries(head: Head, n_keys: int) -> dict[str, Entry]:
         if not key:
             raise head.error(start, "found an empty metadata key, expected a name")
         if key in entries:
-            raise head.error(start, f"found key {shown(key)} twice, expected each key once")
-        what = f"the value of {shown(key)}"
+            raise head.error(start, f"found key {one_line(key)} twice, expected each key once")
+        what = f"the value of {one_line(key)}"
         entry = Entry(head.value_type(what), head.pos)
         skip_value(head, entry.type, what, depth=0)
         entries[key] = entry
@@ -284,7 +276,7 @@ def read_tensor_info(head: Head) -> TensorInfo:
     """One row of the tensor table; its start is still relative to the data section."""
     row = head.pos
     name = head.text("a tensor name")
-    what = f"tensor {shown(name)}"
+    what = f"tensor {one_line(name)}"
     ne = read_dimensions(head, what)
     kind = read_tensor_type(head, what)
     layout = BLOCK_LAYOUTS[kind]
@@ -335,7 +327,7 @@ def place_tensors(
     tensors: dict[str, TensorInfo] = {}
     for info in infos:
         place = info._replace(start=data_start + info.start)
-        what = f"tensor {shown(info.name)}"
+        what = f"tensor {one_line(info.name)}"
         if info.start % alignment:
             raise head.error(
                 info.row,
@@ -361,6 +353,6 @@ def check_apart(head: Head, tensors: dict[str, TensorInfo]) -> None:
         if before.start + before.nbytes > after.start:
             raise head.error(
                 after.row,
-                f"tensor {shown(after.name)} starts at byte {after.start}, inside "
-                f"tensor {shown(before.name)}, which ends at byte {before.start + before.nbytes}",
+                f"tensor {one_line(after.name)} starts at byte {after.start}, inside "
+                f"tensor {one_line(before.name)}, which ends at {before.start + before.nbytes}",
             )

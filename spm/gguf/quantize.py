@@ -33,7 +33,7 @@ from spm.gguf.quants import (
     Bytes,
     Float32,
     Records,
-    parts,
+    slices,
 )
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 
@@ -59,7 +59,7 @@ def quantize(type: TensorType, values: npt.NDArray[Any]) -> Bytes:  # noqa: A002
     blocks = np.ascontiguousarray(values).reshape(rows * row_blocks, layout.values)
     out = np.empty(len(blocks), DECODERS[type][0])
     with np.errstate(all="ignore"):  # a scale beyond float16 becomes infinite, as in ggml
-        for part in parts(len(blocks), layout.values):
+        for part in slices(len(blocks), layout.values):
             out[part] = encode(blocks[part])
     return out.view(np.uint8).reshape(rows, row_blocks * layout.nbytes)
 

@@ -48,12 +48,12 @@ def dequantize(type: TensorType, data: Bytes, shape: tuple[int, ...]) -> Float32
     blocks = np.ascontiguousarray(data).reshape(-1).view(record)
     out = np.empty((len(blocks), layout.values), np.float32)
     with np.errstate(all="ignore"):  # scales that are not finite are the file's, not ours
-        for part in parts(len(blocks), layout.values):
+        for part in slices(len(blocks), layout.values):
             out[part] = decode(blocks[part])
     return out.reshape(shape)
 
 
-def parts(n_blocks: int, values: int) -> list[slice]:
+def slices(n_blocks: int, values: int) -> list[slice]:
     """Slices over blocks of so many values each, of about VALUES_AT_A_TIME in all."""
     step = VALUES_AT_A_TIME // values
     return [slice(start, start + step) for start in range(0, n_blocks, step)]

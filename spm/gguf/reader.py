@@ -27,11 +27,11 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import GGUFError
-from spm.gguf.header import Header, TensorInfo, read_header, shown
+from spm.errors import GGUFError, one_line
+from spm.gguf.header import Header, TensorInfo, read_header
 from spm.gguf.quants import dequantize
 from spm.gguf.splits import check_part, part_paths, split_number
-from spm.gguf.types import MetadataValue, TensorType, ValueType
+from spm.gguf.types import TensorType, ValueType
 from spm.gguf.values import Metadata
 
 
@@ -68,7 +68,10 @@ class Tensor:
         Raises GGUFError for a tensor that is no matrix and for rows it does not have.
         """
         if len(self.shape) != 2 or not 0 <= start <= stop <= self.shape[0]:
-            raise GGUFError(f"{self._place()}: rows {start}:{stop} of shape {list(self.shape)}")
+            raise GGUFError(
+                f"{self._place()}: rows {start}:{stop} of shape {list(self.shape)},"
+                " expected rows of a matrix"
+            )
         row = self.nbytes // self.shape[0]
         return self._decode(self._view(start * row, stop * row), (stop - start, self.shape[1]))
 
@@ -93,7 +96,7 @@ class Tensor:
         return np.frombuffer(self._map, np.uint8, stop - start, self.offset + start)
 
     def _place(self) -> str:
-        return f"{shown(self.path)}: tensor {shown(self.name)}"
+        return f"{one_line(self.path)}: tensor {one_line(self.name)}"
 
 
 class GGUF:
@@ -104,8 +107,7 @@ class GGUF:
         self.path: Path = first.path
         self.version: int = first.header.version
         self.alignment: int = first.header.alignment
-        self._metadata = first.metadata
-        self.metadata: Mapping[str, MetadataValue] = first.metadata
+        self.metadata: Metadata = first.metadata
         self.tensors: Mapping[str, Tensor] = MappingProxyType(join_tensors(parts))
         self._maps = [part.map for part in parts if part.map is not None]
 
@@ -119,18 +121,18 @@ class GGUF:
         parts = [part]
         paths = part_paths(part.path, part.metadata)
         if len(paths) > 1:
-            parts = [read_part(other) for other in paths]
+            parts = [part if other == part.path else read_part(other) for other in paths]
             for i, other in enumerate(parts):
                 check_part(other.path, other.metadata, i, len(parts))
         return cls(parts)
 
     def value_type(self, key: str) -> ValueType:
         """The type of a metadata value. Raises GGUFError when the key is absent."""
-        return self._metadata.entry(key).type
+        return self.metadata.entry(key).type
 
     def element_type(self, key: str) -> ValueType:
         """The element type of an array. Raises GGUFError when the key is absent or no array."""
-        return self._metadata.element_type(key)
+        return self.metadata.element_type(key)
 
     def close(self) -> None:
         """Unmap the file. Arrays handed out as views keep it mapped until they are gone."""
@@ -172,7 +174,7 @@ def read_part(path: Path) -> Part:
             if header.tensors:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise GGUFError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+        raise GGUFError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
     return Part(path, header, Metadata(path, header), mapped)
 
 
@@ -182,10 +184,10 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         fd = os.open(path, flags)
     except ValueError as error:  # a NUL in the name
-        raise GGUFError(f"{shown(path)}: cannot be opened: {error}") from None
+        raise GGUFError(f"{one_line(path)}: cannot be opened: {error}") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise GGUFError(f"{shown(path)}: not a regular file, expected a GGUF file")
+        raise GGUFError(f"{one_line(path)}: not a regular file, expected a GGUF file")
     return os.fdopen(fd, "rb")
 
 
@@ -196,8 +198,8 @@ def join_tensors(parts: list[Part]) -> dict[str, Tensor]:
         for info in part.header.tensors.values():
             if info.name in tensors:
                 raise GGUFError(
-                    f"{shown(part.path)}: byte {info.start}: tensor {shown(info.name)} is also "
-                    f"in {shown(tensors[info.name].path.name)}, expected it once"
+                    f"{one_line(part.path)}: byte {info.start}: tensor {one_line(info.name)} is "
+                    f"also in {one_line(tensors[info.name].path.name)}, expected it once"
                 )
             tensors[info.name] = make_tensor(part, info)
     if len(parts) > 1:
@@ -205,7 +207,7 @@ def join_tensors(parts: list[Part]) -> dict[str, Tensor]:
         expected = split_number(first.path, first.metadata, "split.tensors.count")
         if len(tensors) != expected:
             raise GGUFError(
-                f"{shown(first.path)}: split.tensors.count is {expected}, "
+                f"{one_line(first.path)}: split.tensors.count is {expected}, "
                 f"found {len(tensors)} tensors in {len(parts)} parts"
             )
     return tensors

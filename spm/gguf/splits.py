@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from spm.errors import GGUFError
-from spm.gguf.header import shown
+from spm.errors import GGUFError, one_line
 from spm.gguf.types import MetadataValue
 
 PART_NAME: Final = re.compile(
@@ -30,15 +29,15 @@ def part_paths(path: Path, metadata: Mapping[str, MetadataValue]) -> list[Path]:
     if count <= 1:  # gguf-split writes 0 when it merges
         if name and int(name["count"]) > 1:
             raise GGUFError(
-                f"{shown(path)}: the name says part {int(name['number'])} of {int(name['count'])}, "
-                "but split.count does not: expected the metadata of a part"
+                f"{one_line(path)}: the name says part {int(name['number'])} of "
+                f"{int(name['count'])}, but split.count does not: expected the metadata of a part"
             )
         return [path]
     part = split_number(path, metadata, "split.no")
     expected = f"-{part + 1:05d}-of-{count:05d}.gguf"
     if name is None or part >= count or not path.name.endswith(expected):
         raise GGUFError(
-            f"{shown(path)}: split.no is {part} of {count}, expected a name ending in {expected}"
+            f"{one_line(path)}: split.no is {part} of {count}, expected a name ending in {expected}"
         )
     prefix = name["prefix"]
     return [path.with_name(f"{prefix}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
@@ -49,7 +48,7 @@ def check_part(path: Path, metadata: Mapping[str, MetadataValue], part: int, cou
     for key, expected in (("split.no", part), ("split.count", count)):
         found = split_number(path, metadata, key)
         if found != expected:
-            raise GGUFError(f"{shown(path)}: {key} is {found}, expected {expected}")
+            raise GGUFError(f"{one_line(path)}: {key} is {found}, expected {expected}")
 
 
 def split_number(
@@ -59,5 +58,5 @@ def split_number(
     value = metadata.get(key, default)
     if type(value) is not int or value < 0:
         found = "absent" if value is None else f"{value!r:.40}"
-        raise GGUFError(f"{shown(path)}: {key} is {found}, expected an integer from 0")
+        raise GGUFError(f"{one_line(path)}: {key} is {found}, expected an integer from 0")
     return value

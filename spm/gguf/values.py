@@ -10,8 +10,8 @@ from typing import Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import GGUFError
-from spm.gguf.header import U32, U64, Entry, Header, scan_strings, shown
+from spm.errors import GGUFError, one_line
+from spm.gguf.header import U32, U64, Entry, Header, scan_strings
 from spm.gguf.types import VALUE_DTYPES, MetadataValue, ValueType
 
 ARRAY_HEAD: Final = 12  # bytes: the element type (u32) and the count (u64)
@@ -103,7 +103,7 @@ class Metadata(Mapping[str, MetadataValue]):
     def entry(self, key: str) -> Entry:
         """Where a value lies. Raises GGUFError when the key is absent."""
         if key not in self._entries:
-            raise GGUFError(f"{shown(self._path)}: key {shown(key)} is absent")
+            raise GGUFError(f"{one_line(self._path)}: key {one_line(key)} is absent")
         return self._entries[key]
 
     def element_type(self, key: str) -> ValueType:
@@ -111,8 +111,8 @@ class Metadata(Mapping[str, MetadataValue]):
         kind, start = self.entry(key)
         if kind is not ValueType.ARRAY:
             raise GGUFError(
-                f"{shown(self._path)}: byte {start}: "
-                f"key {shown(key)} is {kind.name}, expected ARRAY"
+                f"{one_line(self._path)}: byte {start}: "
+                f"key {one_line(key)} is {kind.name}, expected ARRAY"
             )
         return ValueType(U32.unpack_from(self._data, start)[0])
 
@@ -133,8 +133,8 @@ class Metadata(Mapping[str, MetadataValue]):
         except UnicodeDecodeError as error:
             found = raw[error.start : error.start + 8].hex(" ")
             raise GGUFError(
-                f"{shown(self._path)}: byte {start + 8 + error.start}: "
-                f"key {shown(key)}: found {found}, expected UTF-8"
+                f"{one_line(self._path)}: byte {start + 8 + error.start}: "
+                f"key {one_line(key)}: found {found}, expected UTF-8"
             ) from None
 
 

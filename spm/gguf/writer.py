@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import GGUFError
-from spm.gguf.header import U32, U64, shown
+from spm.errors import GGUFError, one_line
+from spm.gguf.header import U32, U64
 from spm.gguf.types import (
     BLOCK_LAYOUTS,
     DEFAULT_ALIGNMENT,
@@ -78,12 +78,12 @@ def write_gguf(
         blocks = {name: encode_tensor(name, source) for name, source in tensors.items()}
         head = encode_head(metadata, blocks, alignment)
     except GGUFError as error:
-        raise GGUFError(f"{shown(target)}: {error}") from None
+        raise GGUFError(f"{one_line(target)}: {error}") from None
     try:
         write_whole(target, head, blocks, alignment)
     except (OSError, ValueError) as error:  # ValueError: no name, or a NUL in it
         reason = getattr(error, "strerror", None) or error
-        raise GGUFError(f"{shown(target)}: cannot be written: {reason}") from error
+        raise GGUFError(f"{one_line(target)}: cannot be written: {reason}") from error
 
 
 def check_alignment(metadata: Mapping[str, MetadataValue | Typed], alignment: int) -> None:
@@ -148,7 +148,7 @@ def encode_entry(key: str, value: MetadataValue | Typed) -> bytes:
     """One key and its value."""
     if not key or not key.isascii() or not key.isprintable() or len(key) > MAX_KEY_BYTES:
         raise GGUFError(
-            f"key {shown(repr(key))}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters"
+            f"key {one_line(repr(key))}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters"
         )
     try:
         typed = value if isinstance(value, Typed) else infer_type(value)
@@ -173,7 +173,7 @@ def infer_type(value: MetadataValue) -> Typed:
         return Typed(ValueType.ARRAY, value, ValueType.STRING)
     if isinstance(value, Sequence) and len(value) > 0:
         return Typed(ValueType.ARRAY, value, infer_type(value[0]).type)
-    raise GGUFError(f"found {shown(repr(value))}, whose type is not plain: say it with Typed")
+    raise GGUFError(f"found {one_line(repr(value))}, whose type is not plain: say it with Typed")
 
 
 def infer_numpy_type(value: npt.NDArray[Any] | np.generic) -> Typed:
@@ -192,7 +192,7 @@ def encode_value(typed: Typed, depth: int = 0) -> bytes:
         return encode_array(typed, depth)
     if typed.type is ValueType.STRING:
         if isinstance(typed.value, bytes):  # only the strings of arrays may be any bytes
-            raise GGUFError(f"found {shown(repr(typed.value))}, expected str")
+            raise GGUFError(f"found {one_line(repr(typed.value))}, expected str")
         return encode_text(typed.value)
     return encode_numbers([typed.value], typed.type)
 
@@ -201,7 +201,7 @@ def encode_array(typed: Typed, depth: int) -> bytes:
     """An array's bytes: element type, count, elements."""
     values, element = typed.value, typed.element
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
-        raise GGUFError(f"found {shown(repr(values))}, expected a sequence for an ARRAY")
+        raise GGUFError(f"found {one_line(repr(values))}, expected a sequence for an ARRAY")
     if element is None:
         raise GGUFError("expected the element type of the ARRAY beside it")
     if depth == MAX_ARRAY_DEPTH:
@@ -218,7 +218,9 @@ def nested_array(value: MetadataValue | Typed) -> Typed:
     """An element of an array of arrays."""
     typed = value if isinstance(value, Typed) else infer_type(value)
     if typed.type is not ValueType.ARRAY:
-        raise GGUFError(f"found {shown(repr(value))}, expected an array inside an array of arrays")
+        raise GGUFError(
+            f"found {one_line(repr(value))}, expected an array inside an array of arrays"
+        )
     return typed
 
 
@@ -228,9 +230,9 @@ def encode_text(text: object) -> bytes:
         try:
             text = text.encode()
         except UnicodeEncodeError:
-            raise GGUFError(f"found {shown(repr(text))}, which UTF-8 cannot hold") from None
+            raise GGUFError(f"found {one_line(repr(text))}, which UTF-8 cannot hold") from None
     if not isinstance(text, bytes):
-        raise GGUFError(f"found {shown(repr(text))}, expected str or bytes for a STRING")
+        raise GGUFError(f"found {one_line(repr(text))}, expected str or bytes for a STRING")
     return U64.pack(len(text)) + text
 
 
@@ -241,7 +243,7 @@ def encode_numbers(values: Sequence[Any] | npt.NDArray[Any], kind: ValueType) ->
         given = np.asarray(values) if len(values) else np.empty(0, dtype)
         if given.ndim == 1 and fits(given, dtype):
             return given.astype(dtype).tobytes()
-    raise GGUFError(f"found {shown(repr(values))}, expected {kind.name}")
+    raise GGUFError(f"found {one_line(repr(values))}, expected {kind.name}")
 
 
 def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -261,12 +263,12 @@ def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
 def encode_tensor(name: str, source: TensorSource) -> Quantized:
     """A tensor as blocks (an array as it is), checked."""
     if not 0 < len(encode_text(name)) - U64.size <= MAX_NAME_BYTES:
-        raise GGUFError(f"tensor name {shown(repr(name))}, expected 1 to {MAX_NAME_BYTES} bytes")
+        raise GGUFError(f"tensor name {one_line(repr(name))}, expected 1 to {MAX_NAME_BYTES} bytes")
     try:
         block = source if isinstance(source, Quantized) else array_blocks(source)
         check_blocks(block)
     except GGUFError as error:
-        raise GGUFError(f"tensor {shown(name)}: {error}") from None
+        raise GGUFError(f"tensor {one_line(name)}: {error}") from None
     return block
 
 

@@ -14,9 +14,8 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from spm.errors import ModelError
+from spm.errors import ModelError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
-from spm.gguf.header import shown
 
 ARCHITECTURE = "llama"
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS in llama.cpp's src/llama-hparams.h
@@ -115,7 +114,7 @@ def _vocab_size(gguf: GGUF) -> int:
     pieces = gguf.metadata[key]
     if not isinstance(pieces, StringArray) or not len(pieces):
         raise ModelError(
-            f"{shown(gguf.path)}: {key}: found no pieces, expected an array of strings"
+            f"{one_line(gguf.path)}: {key}: found no pieces, expected an array of strings"
         )
     return len(pieces)
 
@@ -167,17 +166,17 @@ def _get(gguf: GGUF, key: str, kind: ValueType, default: Any = None) -> Any:
     if key not in gguf.metadata:
         if default is None:
             raise ModelError(
-                f"{shown(gguf.path)}: {key}: found no such key, expected type {kind.name}"
+                f"{one_line(gguf.path)}: {key}: found no such key, expected type {kind.name}"
             )
         return default
     if (found := gguf.value_type(key)) != kind:
         raise ModelError(
-            f"{shown(gguf.path)}: {key}: found type {found.name}, expected {kind.name}"
+            f"{one_line(gguf.path)}: {key}: found type {found.name}, expected {kind.name}"
         )
     return gguf.metadata[key]
 
 
 def _wrong(gguf: GGUF, key: str, found: object, expected: str) -> ModelError:
     return ModelError(
-        f"{shown(gguf.path)}: {key}: found {reprlib.repr(found)}, expected {expected}"
+        f"{one_line(gguf.path)}: {key}: found {reprlib.repr(found)}, expected {expected}"
     )

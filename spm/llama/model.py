@@ -1,8 +1,8 @@
 """ids -> logits: the Llama network, one line per stage, every stage visible through `tap`.
 
-The stages carry the names of llama.cpp's graph (src/models/llama.cpp, `cb(...)`), so that its
-`llama-eval-callback` can be laid beside ours. `Qcur-N` and `Kcur-N` are seen twice, as there:
-projected, then rotated.
+The stages carry the names of llama.cpp's graph (`cb` in src/models/llama.cpp and
+src/llama-graph.cpp), so that its `llama-eval-callback` can be laid beside ours. `Qcur-N` and
+`Kcur-N` are seen twice, as there: projected, then rotated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Tap: TypeAlias = Callable[[str, Array], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Llama:
     """A model ready to run. Holds no state: what a text has built up lives in its KVCache."""
 
@@ -47,6 +47,9 @@ class Llama:
                 return cls.from_gguf(gguf, backend)
         config = read_config(source)
         return cls(config, load_weights(source, config), chosen)
+
+    def __repr__(self) -> str:
+        return f"Llama({self.config})"
 
     def new_cache(self) -> KVCache:
         """An empty cache: position 0 comes next."""

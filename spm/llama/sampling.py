@@ -87,7 +87,7 @@ def next_id(
     c = keep_typical(c, s.typical_p)
     c = keep_top_p(c, s.top_p)
     c = keep_min_p(c, s.min_p)
-    return draw(heat(c, s.temperature), rng)
+    return draw(apply_temperature(c, s.temperature), rng)
 
 
 def penalize(
@@ -140,7 +140,7 @@ def keep_typical(c: Candidates, p: float) -> Candidates:
     return _take(c, order[: passed[0] + 1 if passed.size else None])
 
 
-def heat(c: Candidates, temperature: float) -> Candidates:
+def apply_temperature(c: Candidates, temperature: float) -> Candidates:
     """Logits over the temperature: below 1 sharper, above 1 flatter. The likeliest becomes 0."""
     with np.errstate(over="ignore"):  # -inf is right for what a tiny temperature rules out
         return Candidates(c.ids, (c.logits - c.logits.max()) / temperature)

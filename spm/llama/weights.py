@@ -14,15 +14,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, one_line
 from spm.gguf import GGUF
-from spm.gguf.header import shown
 from spm.llama.config import LlamaConfig
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear:
     """y = x · weightᵀ + bias."""
 
@@ -30,7 +29,7 @@ class Linear:
     bias: Array | None  # (out,); most Llamas have none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One block, its fields named as the tensors `blk.N.*.weight`."""
 
@@ -45,7 +44,7 @@ class Layer:
     ffn_down: Linear  # (D, F)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """A whole Llama. Where the file has no `output.weight`, `output` is `token_embd` itself."""
 
@@ -127,14 +126,16 @@ def tensor_shapes(config: LlamaConfig) -> tuple[Shapes, Shapes]:
 def _check(gguf: GGUF, required: Shapes, optional: Shapes) -> None:
     known = required | optional
     if unknown := sorted(set(gguf.tensors) - set(known)):
-        names = ", ".join(map(shown, unknown[:4]))
+        names = ", ".join(map(one_line, unknown[:4]))
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
-        raise ModelError(f"{shown(gguf.path)}: tensors {names}{more}: a Llama has no use for them")
+        raise ModelError(
+            f"{one_line(gguf.path)}: tensors {names}{more}: a Llama has no use for them"
+        )
     for name, shape in required.items():
         if name not in gguf.tensors:
             found = f"found no such tensor, expected one of shape {list(shape)}"
-            raise ModelError(f"{shown(gguf.path)}: tensor {name}: {found}")
+            raise ModelError(f"{one_line(gguf.path)}: tensor {name}: {found}")
     for name, tensor in gguf.tensors.items():
         if tuple(tensor.shape) != known[name]:
             shapes = f"found shape {list(tensor.shape)}, expected {list(known[name])}"
-            raise ModelError(f"{shown(gguf.path)}: tensor {name}: {shapes}")
+            raise ModelError(f"{one_line(gguf.path)}: tensor {name}: {shapes}")

@@ -13,24 +13,30 @@ from spm.vocab import Vocab, as_llama_cpp
 
 
 class Decoder(Protocol):
-    """Ids in, bytes out, as they come; `flush` gives what was held back and ends the text."""
+    """Ids in, bytes out, as they come."""
 
-    def push(self, i: int) -> bytes: ...  # noqa: D102
-    def flush(self) -> bytes: ...  # noqa: D102
+    def push(self, i: int) -> bytes:
+        """The bytes that id `i` adds."""
+
+    def flush(self) -> bytes:
+        """The bytes that were held back; the text ends."""
 
 
 class Dialect(Protocol):
-    """Two steps to ids: `stretches` cuts and normalises, `tokens` merges one stretch."""
+    """Two steps to ids: `parts` cuts and normalises, `tokens` merges one stretch."""
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def vocab(self) -> Vocab: ...  # noqa: D102
-    @property
-    def ranks(self) -> Mapping[bytes, float]: ...  # noqa: D102
-    def stretches(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]: ...  # noqa: D102
-    def tokens(self, stretch: Stretch) -> Iterator[Token]: ...  # noqa: D102
-    def decoder(self, skip_special: bool) -> Decoder: ...  # noqa: D102
+    name: str
+    vocab: Vocab
+    ranks: Mapping[bytes, float]  # of every piece that may be a merge result
+
+    def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
+        """The special pieces of a text, done, and between them what is ready to merge."""
+
+    def tokens(self, stretch: Stretch) -> Iterator[Token]:
+        """The tokens of one stretch."""
+
+    def decoder(self, skip_special: bool) -> Decoder:
+        """A decoder at the beginning of a text."""
 
 
 _DIALECTS: Final[Mapping[str, Callable[[Vocab], Dialect]]] = {
@@ -51,8 +57,8 @@ def dialect_of(vocab: Vocab, name: str) -> Dialect:
 
 def encode(dialect: Dialect, text: bytes, parse_special: bool) -> Iterator[Token]:
     """The tokens of `text`, without BOS and EOS."""
-    for stretch in dialect.stretches(text, parse_special):
-        if isinstance(stretch, Token):
-            yield stretch
+    for part in dialect.parts(text, parse_special):
+        if isinstance(part, Token):
+            yield part
         else:
-            yield from dialect.tokens(stretch)
+            yield from dialect.tokens(part)

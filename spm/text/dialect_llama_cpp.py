@@ -12,7 +12,7 @@ unless a BOS stood before it and was removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from spm.errors import EncodeError
@@ -29,16 +29,17 @@ _SILENT: Final = (TokenType.CONTROL, TokenType.UNKNOWN)
 class LlamaCpp:
     """llama.cpp's reading of one vocabulary. Immutable; any number of threads may use it."""
 
-    name: Final = "llama.cpp"
+    name = "llama.cpp"
 
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         # Every piece may be a merge result, whatever its type; -0.0 and 0.0 are the same score.
-        self.ranks = dict(zip(vocab.pieces, (-vocab.scores).tolist()))  # bytes -> float
+        ranks = (-vocab.scores).tolist()
+        self.ranks: Mapping[bytes, float] = dict(zip(vocab.pieces, ranks))
         self.specials = {p: special_pieces(vocab, parse_special=p) for p in (False, True)}
         self.texts = [_piece_text(vocab, i) for i in range(len(vocab))]  # id -> bytes
 
-    def stretches(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
+    def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
         """The special pieces of `text`, and between them the texts that merge."""
         after_special = True
         for fragment in partition(text, self.specials[parse_special]):
@@ -59,8 +60,7 @@ class LlamaCpp:
         return [i] if i is not None else [self._byte_id(byte) for byte in symbol]
 
     def _byte_id(self, byte: int) -> int:
-        # llama_vocab::byte_to_token: by spelling, whatever the type; else the byte as a piece of
-        # its own
+        # llama_vocab::byte_to_token: by spelling, whatever the type; else the byte as a piece
         for piece in (byte_piece(byte), bytes([byte])):
             if piece in self.vocab.piece_to_id:
                 return self.vocab.piece_to_id[piece]

@@ -11,20 +11,20 @@ it there; control pieces are silent; bytes that make no character are U+FFFD eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import EncodeError, VocabError
+from spm.errors import EncodeError, VocabError, quoted
 from spm.text.normalize import Normalizer, PrefixMatcher
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
 from spm.text.utf8 import REPLACEMENT, split_unfinished
 from spm.vocab import SPACE, TokenType, Vocab
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece, show
+from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
 MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
 MAX_SPLIT_DEPTH: Final = 100  # bpe_model.cc, kMaxBpeResegmentDepth
@@ -40,7 +40,7 @@ class SentencePiece:
     Raises VocabError if the vocabulary does not tell how to normalise, or lacks pieces for bytes.
     """
 
-    name: Final = "sentencepiece"
+    name = "sentencepiece"
 
     def __init__(self, vocab: Vocab) -> None:
         if vocab.normalization is None:
@@ -51,7 +51,7 @@ class SentencePiece:
         longest = max(vocab.pieces, key=len)
         if len(longest) > MAX_PIECE_BYTES:
             raise VocabError(
-                f"{vocab.source}: piece {show(longest)}, expected at most {MAX_PIECE_BYTES} bytes"
+                f"{vocab.source}: piece {quoted(longest)}, expected at most {MAX_PIECE_BYTES} bytes"
             )
         self.vocab = vocab
         self.rules = vocab.normalization
@@ -61,13 +61,15 @@ class SentencePiece:
         self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
         self.denormalizer = _denormalizer(vocab)
         ranks = _ranks(vocab.scores).tolist()
-        self.ranks = {  # bytes -> int, for every piece that may be a merge result
+        self.ranks: Mapping[
+            bytes, float
+        ] = {  # bytes -> int, for every piece that may be a merge result
             piece: rank
             for piece, rank, kind in zip(vocab.pieces, ranks, vocab.types)
             if kind in _MERGEABLE
         }
 
-    def stretches(self, text: bytes, parse_special: bool) -> Iterator[Stretch]:
+    def parts(self, text: bytes, parse_special: bool) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
             raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")

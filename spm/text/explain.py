@@ -31,7 +31,7 @@ class Merge:
 
 
 @dataclass(frozen=True)
-class Step:
+class Part:
     """One part of the text: a special piece that was cut out whole, or symbols that merged."""
 
     symbols: tuple[bytes, ...]
@@ -41,31 +41,30 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The steps in the order of the text."""
+    """The parts in the order of the text."""
 
     text: bytes
     dialect: str
-    steps: tuple[Step, ...]
+    parts: tuple[Part, ...]
 
     @property
     def ids(self) -> list[int]:
         """The ids of the text, without BOS and EOS."""
-        return [token.id for step in self.steps for token in step.tokens]
+        return [token.id for part in self.parts for token in part.tokens]
 
 
 def explain(dialect: Dialect, text: bytes, parse_special: bool) -> Explanation:
     """Explain the encoding of `text`. Raises EncodeError beyond `MAX_BYTES` bytes."""
     if len(text) > MAX_BYTES:
         raise EncodeError(f"text: {len(text)} bytes, expected at most {MAX_BYTES} to explain")
-    stretches = dialect.stretches(text, parse_special)
-    return Explanation(text, dialect.name, tuple(_step(dialect, text, s) for s in stretches))
+    parts = tuple(_part(dialect, text, part) for part in dialect.parts(text, parse_special))
+    return Explanation(text, dialect.name, parts)
 
 
-def _step(dialect: Dialect, text: bytes, stretch: Token | Stretch) -> Step:
-    if isinstance(stretch, Token):
-        return Step((text[stretch.begin : stretch.end],), (), (stretch,))
-    merges = tuple(_merges(dialect, stretch))
-    return Step(tuple(stretch.symbols), merges, tuple(dialect.tokens(stretch)))
+def _part(dialect: Dialect, text: bytes, part: Token | Stretch) -> Part:
+    if isinstance(part, Token):
+        return Part((text[part.begin : part.end],), (), (part,))
+    return Part(tuple(part.symbols), tuple(_merges(dialect, part)), tuple(dialect.tokens(part)))
 
 
 def _merges(dialect: Dialect, stretch: Stretch) -> Iterator[Merge]:

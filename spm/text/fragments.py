@@ -7,6 +7,7 @@ is searched first, over the whole text, then the next longest in what is left. S
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 from spm.vocab import TokenType, Vocab
@@ -15,7 +16,7 @@ _WHITE_SPACE = b" \t\n\v\f\r"  # C's isspace
 
 
 class Fragment(NamedTuple):
-    """A stretch of the text, in bytes: special if it has an id, plain text if not."""
+    """A part of the text, in bytes: a special piece if it has an id, plain text if not."""
 
     begin: int
     end: int
@@ -27,7 +28,16 @@ class Special(NamedTuple):
 
     piece: bytes
     id: int
-    rstrip: bool  # it swallows the white space after it
+    lstrip: bool  # it swallows the white space before it
+    rstrip: bool  # and after it
+
+
+class Cut(NamedTuple):
+    """What a special piece takes out of the text: itself, and the white space that it swallows."""
+
+    begin: int
+    end: int
+    special: Fragment
 
 
 def special_pieces(vocab: Vocab, parse_special: bool) -> tuple[Special, ...]:
@@ -39,35 +49,48 @@ def special_pieces(vocab: Vocab, parse_special: bool) -> tuple[Special, ...]:
     kinds = {TokenType.USER_DEFINED}
     if parse_special:
         kinds |= {TokenType.CONTROL, TokenType.UNKNOWN}
-    ids = [i for i, kind in enumerate(vocab.types) if kind in kinds]
-    specials = [Special(vocab.pieces[i], i, i in vocab.rstrip_ids) for i in ids]
+    specials = [
+        Special(vocab.pieces[i], i, i in vocab.lstrip_ids, i in vocab.rstrip_ids)
+        for i, kind in enumerate(vocab.types)
+        if kind in kinds
+    ]
     return tuple(sorted(specials, key=lambda special: -len(special.piece)))
 
 
 def partition(text: bytes, specials: tuple[Special, ...]) -> list[Fragment]:
     """Cut `text` at every special piece; fragments of plain text are never empty."""
-    fragments = [Fragment(0, len(text))] if text else []
+    cuts: list[Cut] = []  # in order, apart from each other
     for special in specials:
-        if special.piece in text:
-            fragments = [
-                part
-                for fragment in fragments
-                for part in (_cut(text, fragment, special) if fragment.id is None else [fragment])
-            ]
+        _cut_all(text, special, cuts)
+    fragments: list[Fragment] = []
+    begin = 0
+    for cut in cuts:
+        if begin < cut.begin:
+            fragments.append(Fragment(begin, cut.begin))
+        fragments.append(cut.special)
+        begin = cut.end
+    if begin < len(text):
+        fragments.append(Fragment(begin, len(text)))
     return fragments
 
 
-def _cut(text: bytes, fragment: Fragment, special: Special) -> list[Fragment]:
-    parts = []
-    begin, end, _ = fragment
-    while (at := text.find(special.piece, begin, end)) >= 0:
-        if at > begin:
-            parts.append(Fragment(begin, at))
-        begin = at + len(special.piece)
-        parts.append(Fragment(at, begin, special.id))
+def _cut_all(text: bytes, special: Special, cuts: list[Cut]) -> None:
+    """Cut at every occurrence that lies in what is left of the text."""
+    size = len(special.piece)
+    at = text.find(special.piece)
+    while at >= 0:
+        i = bisect_left(cuts, (at + size,))  # the first cut that begins behind the occurrence
+        before = cuts[i - 1].end if i else 0
+        if before > at:  # it overlaps a cut, and so does all that begins before that cut's end
+            at = text.find(special.piece, before)
+            continue
+        begin, end = at, at + size
+        if special.lstrip:
+            while begin > before and text[begin - 1] in _WHITE_SPACE:
+                begin -= 1
         if special.rstrip:
-            while begin < end and text[begin] in _WHITE_SPACE:
-                begin += 1
-    if begin < end:
-        parts.append(Fragment(begin, end))
-    return parts
+            limit = cuts[i].begin if i < len(cuts) else len(text)
+            while end < limit and text[end] in _WHITE_SPACE:
+                end += 1
+        cuts.insert(i, Cut(begin, end, Fragment(at, at + size, special.id)))
+        at = text.find(special.piece, end)

@@ -1,11 +1,9 @@
-"""sentencepiece's normaliser: a text as it was typed -> the text that merges, and where each byte
-came from.
+"""sentencepiece's normaliser: a text as typed -> the text that merges, with the way back.
 
 `Normalizer::Normalize` of sentencepiece's src/normalizer.cc, step by step:
 
 1. Prefix by prefix, take the longest user-defined piece (kept as it is), else the longest key of
-the charsmap
-   (replaced), else one character (kept; a malformed byte becomes U+FFFD).
+   the charsmap (replaced), else one character (kept; a malformed byte becomes U+FFFD).
 2. With `remove_extra_whitespaces` drop spaces at both ends and all but one of a run.
 3. Write ▁ for each space (`escape_whitespaces`) and one more at the beginning, or at the end with
    `treat_whitespace_as_suffix` (`add_dummy_prefix`).

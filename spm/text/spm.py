@@ -44,7 +44,7 @@ def merge(
 
     `ranks` holds every piece that may be a merge result; the smallest merges first. Symbols whose
     index is in `frozen` never merge. `splits`, if given, learns the two halves of every bigram that
-    was considered; of several the last one stays.
+    was considered.
     """
     row = list(symbols)  # b"" where a symbol was swallowed by the one to its left
     n = len(row)

@@ -13,9 +13,7 @@ from typing import Final
 
 REPLACEMENT: Final = "\ufffd".encode()
 
-_SIZE: Final = bytes(
-    [1] * 0xC0 + [2] * 0x20 + [3] * 0x10 + [4] * 0x10
-)  # lead byte -> bytes of its character
+_SIZES: Final = [1] * 0xC0 + [2] * 0x20 + [3] * 0x10 + [4] * 0x10  # by lead byte, in bytes
 
 _TAIL = rb"[\x80-\xbf]"
 _WELL_FORMED: Final = re.compile(
@@ -33,7 +31,7 @@ def characters(text: bytes) -> list[bytes]:
     chars: list[bytes] = []
     pos = 0
     while pos < len(text):
-        end = pos + _SIZE[text[pos]]
+        end = pos + _SIZES[text[pos]]
         chars.append(text[pos:end])
         pos = end
     return chars

@@ -7,19 +7,18 @@ types all are NORMAL.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import VocabError
+from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
-from spm.gguf.header import shown
-from spm.vocab.llama_cpp import as_c_strings
+from spm.vocab.llama_cpp import DEFAULT_IDS, as_c_strings, family
 from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
-_DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
 _SENTENCEPIECE_NEEDS: Final = (
     "scores",
     "token_type",
@@ -54,7 +53,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
     keys = _Keys(gguf)
     model = keys.text("model")
     if model != "llama":
-        raise VocabError(f"{keys.where('model')} is '{shown(model)}', expected 'llama' (SPM)")
+        raise VocabError(f"{keys.where('model')} is '{one_line(model)}', expected 'llama' (SPM)")
     pieces = as_c_strings(keys.strings("tokens"))
     types = _types(keys, len(pieces))
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
@@ -70,7 +69,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         add_bos=keys.flag("add_bos_token", True),
         add_eos=keys.flag("add_eos_token", False),
         add_space_prefix=keys.flag("add_space_prefix", True),
-        phi3=any(name in keys.model_name().lower() for name in ("phi-3", "phi3")),
+        family=family(*keys.names()),
         normalization=None if lacks else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
         byte_fallback=TokenType.BYTE in types,
@@ -82,7 +81,7 @@ class _Keys:
 
     def __init__(self, gguf: GGUF) -> None:
         self.gguf = gguf
-        self.source = shown(gguf.path)
+        self.source = one_line(gguf.path)
 
     def where(self, key: str) -> str:
         return f"{self.source}: tokenizer.ggml.{key}"
@@ -107,13 +106,13 @@ class _Keys:
     def numbers(self, key: str, *kinds: ValueType) -> NDArray[np.generic]:
         return np.asarray(self._array(key, *kinds))
 
-    def model_name(self) -> str:
-        if "general.name" not in self.gguf.metadata:
-            return ""
-        found = self.gguf.value_type("general.name")
-        if found != ValueType.STRING:
-            raise VocabError(f"{self.source}: general.name is {found.name}, expected STRING")
-        return str(self.gguf.metadata["general.name"])
+    def names(self) -> Iterator[str]:
+        """The name of the model, of its pre-tokenizer, of its architecture; "" where not given."""
+        for key in ("general.name", "tokenizer.ggml.pre", "general.architecture"):
+            found = self.gguf.value_type(key) if key in self.gguf.metadata else None
+            if found not in (None, ValueType.STRING):
+                raise VocabError(f"{self.source}: {key} is {found.name}, expected STRING")
+            yield str(self.gguf.metadata.get(key, ""))
 
     def _array(self, key: str, *kinds: ValueType) -> object:
         value = self._value(key, ValueType.ARRAY)
@@ -165,7 +164,7 @@ def _expect_length(keys: _Keys, key: str, found: int, n: int) -> None:
 
 
 def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
-    ids = dict(_DEFAULT_IDS)
+    ids = dict(DEFAULT_IDS)
     for key, role in _ROLES.items():
         value = keys.id(key)
         if value is None or value == _NO_ID:
@@ -173,7 +172,7 @@ def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
         if value >= n:
             raise VocabError(f"{keys.where(key)} is {value}, expected 0 to {n - 1}")
         ids[role] = value
-    for role, value in _DEFAULT_IDS.items():
+    for role, value in DEFAULT_IDS.items():
         if ids[role] >= n:
             key = next(k for k, r in _ROLES.items() if r == role)
             raise VocabError(

@@ -1,8 +1,8 @@
 """A sentencepiece `.model` file -> Vocab.
 
 The file is one protobuf message, `ModelProto` of sentencepiece's src/sentencepiece_model.proto;
-field numbers and defaults below are its. What sentencepiece refuses at load
-(`ModelInterface::InitializePieces`, `Normalizer::DecodePrecompiledCharsMap`) is refused here too.
+field numbers and defaults below are its. What `ModelInterface::InitializePieces` refuses is refused
+here too, or where the sentencepiece dialect is made: byte pieces, the size of pieces, the charsmap.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Final
 
 import numpy as np
 
-from spm.errors import VocabError
-from spm.gguf.header import shown
+from spm.errors import VocabError, one_line, quoted
 from spm.vocab.protobuf import Message
-from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab, show
+from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab
 
 MAX_FILE_BYTES: Final = 256 << 20  # real models are below 6 MB
 
-_MODEL_TYPES = {1: "UNIGRAM", 2: "BPE", 3: "WORD", 4: "CHAR"}
+_MODEL_FIELDS: Final = (1, 2, 3, 5)  # pieces, trainer_spec, normalizer_spec, denormalizer_spec
+_PIECE_FIELDS: Final = (1, 2, 3)  # piece, score, type
+_TRAINER_FIELDS: Final = (3, 24, 35, 44, 46, 47, 48)
+_NORMALIZER_FIELDS: Final = (2, 3, 4, 5)
+_MODEL_TYPES: Final = {1: "UNIGRAM", 2: "BPE", 3: "WORD", 4: "CHAR"}
 
 
 def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
@@ -29,9 +32,9 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     `add_bos` and `add_eos` are False, as in the reference, where the caller asks for them.
     Raises VocabError if the file cannot be read, is malformed, or holds another kind of model.
     """
-    source = shown(Path(path))
-    model = Message(_read(Path(path)), source)
-    trainer, normalizer = model.message(2), model.message(3)
+    source = one_line(Path(path))
+    model = Message(_read(Path(path)), source, _MODEL_FIELDS)
+    trainer = model.message(2, _TRAINER_FIELDS)
     kind = trainer.integer(3, 1)
     if kind != 2:
         found = _MODEL_TYPES.get(kind, kind)
@@ -41,7 +44,7 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     _check_as_sentencepiece(source, pieces, types, byte_fallback)
     suffix = trainer.flag(24, False)
     special_ids = _special_ids(trainer, pieces, types)
-    normalization = _normalization(normalizer, suffix)
+    normalization = _normalization(model.message(3, _NORMALIZER_FIELDS), suffix)
     return Vocab(
         source=source,
         pieces=tuple(pieces),
@@ -55,7 +58,7 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
         normalization=normalization,
         denormalization=_denormalization(model),
         byte_fallback=byte_fallback,
-        unk_surface=trainer.text(44, " \u2047 ".encode()),
+        unk_surface=trainer.raw(44, " \u2047 ".encode()),
     )
 
 
@@ -63,17 +66,17 @@ def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
             what = "no such file" if not path.exists() else "not a regular file"
-            raise VocabError(f"{shown(path)}: {what}, expected a sentencepiece .model")
+            raise VocabError(f"{one_line(path)}: {what}, expected a sentencepiece .model")
         if path.stat().st_size > MAX_FILE_BYTES:
             size = path.stat().st_size
-            raise VocabError(f"{shown(path)}: {size} bytes, expected at most {MAX_FILE_BYTES}")
+            raise VocabError(f"{one_line(path)}: {size} bytes, expected at most {MAX_FILE_BYTES}")
         data = path.read_bytes()
     except OSError as error:
         raise VocabError(
-            f"{shown(path)}: {error.strerror}, expected a sentencepiece .model"
+            f"{one_line(path)}: {error.strerror}, expected a sentencepiece .model"
         ) from error
     if not data:
-        raise VocabError(f"{shown(path)}: 0 bytes, expected a sentencepiece .model")
+        raise VocabError(f"{one_line(path)}: 0 bytes, expected a sentencepiece .model")
     return data
 
 
@@ -82,11 +85,11 @@ def _read_pieces(
 ) -> tuple[list[bytes], list[float], list[TokenType]]:
     pieces, scores, types = [], [], []
     for i, data in enumerate(model.all(1)):
-        message = Message(data, f"{model.where}, piece {i}")
+        message = Message(data, f"{model.where}, piece {i}", _PIECE_FIELDS)
         kind = message.integer(3, TokenType.NORMAL)
         if kind not in TOKEN_TYPES:
             raise VocabError(f"{message.where}: type is {kind}, expected 1 to 6")
-        piece = message.text(1, b"")
+        piece = message.raw(1, b"")
         if byte_fallback and piece == b"\0":  # sentencepiece_processor.cc, Load: a stray NUL piece
             kind = TokenType.UNUSED
         pieces.append(piece)
@@ -103,9 +106,9 @@ def _check_as_sentencepiece(
         if not piece:
             raise VocabError(f"{where} is empty, expected a text")
         if b"\0" in piece and (piece, kind) != (b"\0", TokenType.UNUSED):
-            raise VocabError(f"{where} {show(piece)} contains NUL, expected none")
+            raise VocabError(f"{where} {quoted(piece)} contains NUL, expected none")
         if kind == TokenType.BYTE and not byte_fallback:
-            raise VocabError(f"{where} {show(piece)} is a BYTE, but byte_fallback is false")
+            raise VocabError(f"{where} {quoted(piece)} is a BYTE, but byte_fallback is false")
     unknown = types.count(TokenType.UNKNOWN)
     if unknown > 1 or (unknown == 0 and not byte_fallback):
         raise VocabError(f"{source}: {unknown} pieces of type UNKNOWN, expected 1")
@@ -114,9 +117,9 @@ def _check_as_sentencepiece(
 def _special_ids(trainer: Message, pieces: list[bytes], types: list[TokenType]) -> dict[str, int]:
     """sentencepiece_processor.cc, Load: a role goes to the CONTROL piece of its name."""
     names = {
-        "bos": trainer.text(46, b"") or b"<s>",
-        "eos": trainer.text(47, b"") or b"</s>",
-        "pad": trainer.text(48, b"") or b"<pad>",
+        "bos": trainer.raw(46, b"") or b"<s>",
+        "eos": trainer.raw(47, b"") or b"</s>",
+        "pad": trainer.raw(48, b"") or b"<pad>",
     }
     controls = {p: i for i, (p, t) in enumerate(zip(pieces, types)) if t == TokenType.CONTROL}
     special_ids = {role: controls[name] for role, name in names.items() if name in controls}
@@ -127,7 +130,7 @@ def _special_ids(trainer: Message, pieces: list[bytes], types: list[TokenType]) 
 
 def _normalization(spec: Message, suffix: bool) -> Normalization:
     return Normalization(
-        charsmap=spec.text(2, b""),
+        charsmap=spec.raw(2, b""),
         add_dummy_prefix=spec.flag(3, True),
         remove_extra_whitespaces=spec.flag(4, True),
         escape_whitespaces=spec.flag(5, True),
@@ -137,5 +140,5 @@ def _normalization(spec: Message, suffix: bool) -> Normalization:
 
 def _denormalization(model: Message) -> Normalization | None:
     """The second normaliser, applied to decoded text; it exists only where it has rules."""
-    spec = _normalization(model.message(5), suffix=False)
+    spec = _normalization(model.message(5, _NORMALIZER_FIELDS), suffix=False)
     return spec if spec.charsmap else None

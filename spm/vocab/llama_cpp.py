@@ -1,10 +1,10 @@
 """What llama.cpp makes of a vocabulary after it has read it.
 
-A GGUF file does not say everything, so llama.cpp completes it by the spelling of pieces: which
-pieces are CONTROL although their type says otherwise, which ids end a generation, which special
-pieces eat the white space after them. Its ids depend on these rules, so they are kept here, all of
-them and nothing else, in the order of `llama_vocab::impl::load` (src/llama-vocab.cpp, llama.cpp of
-llama-cpp-python 0.3.36).
+A GGUF file does not say everything, so llama.cpp completes it by the spelling of pieces and by the
+names of models: which pieces are CONTROL although their type says otherwise, which ids end a
+generation, which special pieces eat the white space beside them. Its ids depend on these rules, so
+all of them that an SPM vocabulary can meet are kept here and nowhere else, in the order of
+`llama_vocab::impl::load` (src/llama-vocab.cpp, llama.cpp of llama-cpp-python 0.3.36).
 
 Where llama.cpp takes "the first match" out of a hash table, whose order no standard fixes, the
 lowest id is taken.
@@ -20,6 +20,8 @@ import numpy as np
 
 from spm.errors import VocabError
 from spm.vocab.vocab import TokenType, Vocab
+
+DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
     "eot": (
@@ -60,18 +62,13 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)
     eog_ids = _eog_ids(vocab, special_ids, types)
-    return replace(
-        vocab,
-        types=tuple(types),
-        special_ids=special_ids,
-        eog_ids=eog_ids,
-        rstrip_ids=_rstrip_ids(vocab, types),
-    )
+    vocab = replace(vocab, types=tuple(types), special_ids=special_ids, eog_ids=eog_ids)
+    return replace(vocab, lstrip_ids=_lstrip_ids(vocab), rstrip_ids=_rstrip_ids(vocab))
 
 
 def as_converted(vocab: Vocab) -> Vocab:
     """What llama.cpp would see if a `.model` were converted with its special ids and no flags."""
-    special_ids = {"bos": 1, "eos": 2, "unk": 0, **vocab.special_ids}
+    special_ids = {**DEFAULT_IDS, **vocab.special_ids}
     pieces = as_c_strings(vocab.pieces)
     return replace(vocab, pieces=pieces, special_ids=special_ids, add_bos=True)
 
@@ -120,9 +117,26 @@ def _eog_ids(vocab: Vocab, special_ids: dict[str, int], types: list[TokenType]) 
     return frozenset(eog)
 
 
-def _rstrip_ids(vocab: Vocab, types: list[TokenType]) -> frozenset[int]:
-    """Phi-3's special pieces swallow the white space after them."""
-    if not vocab.phi3:
+def family(model_name: str, pre: str, architecture: str) -> str:
+    """Which of llama.cpp's name rules applies to a file; "" is none."""
+    if any(name in pre for name in ("jina-v2-de", "jina-v2-es", "jina-v2-code")):
+        return "<mask>"
+    if any(name in architecture for name in ("nomic-bert-moe", "jina-bert-v3")):
+        return "<mask>"
+    if any(name in model_name.lower() for name in ("phi-3", "phi3")):
+        return "phi-3"
+    return "[MASK]" if "modern-bert" in model_name.lower() else ""
+
+
+def _lstrip_ids(vocab: Vocab) -> frozenset[int]:
+    """BERT-like models: the mask swallows the white space before it."""
+    mask = vocab.piece_to_id.get(vocab.family.encode())
+    return frozenset() if mask is None or vocab.family == "phi-3" else frozenset([mask])
+
+
+def _rstrip_ids(vocab: Vocab) -> frozenset[int]:
+    """Phi-3: all but a few special pieces swallow the white space after them."""
+    if vocab.family != "phi-3":
         return frozenset()
     named = {}
     for piece in (b"</s>", b"<unk>", b"<s>", b"<|endoftext|>"):
@@ -133,5 +147,5 @@ def _rstrip_ids(vocab: Vocab, types: list[TokenType]) -> frozenset[int]:
             )
         named[piece] = vocab.piece_to_id[piece]
     special = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
-    rstrip = {i for i, kind in enumerate(types) if kind in special} | {named[b"</s>"]}
+    rstrip = {i for i, kind in enumerate(vocab.types) if kind in special} | {named[b"</s>"]}
     return frozenset(rstrip - {named[b"<unk>"], named[b"<s>"], named[b"<|endoftext|>"]})

@@ -9,12 +9,14 @@ reads everything. https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import Final, TypeVar
 
 from spm.errors import VocabError
 
 T = TypeVar("T", int, bytes)
 
+MAX_NUMBER: Final = (1 << 29) - 1
 MAX_KEY_BYTES: Final = 5  # of a varint that is a key or a size: they have 32 bits
 MAX_VALUE_BYTES: Final = 10
 
@@ -22,16 +24,16 @@ _FIXED: Final = {1: 8, 5: 4}  # wire type -> bytes
 
 
 class Message:
-    """One message, split into fields, with typed access by field number.
+    """The wanted fields of one message, with typed access by number.
 
     `where` is what messages of errors begin with. A field that is absent has the default that the
     caller names, one that repeats has its last value: the rules of proto2. Raises VocabError with
     the byte offset within this message.
     """
 
-    def __init__(self, data: bytes, where: str) -> None:
+    def __init__(self, data: bytes, where: str, wanted: Collection[int]) -> None:
         self.where = where
-        self.fields = _read_fields(data, where)  # number -> values in order of appearance
+        self.fields = _read_fields(data, where, wanted)  # number -> values in order of appearance
 
     def integer(self, number: int, default: int) -> int:
         """An int32 or enum field; a negative number is stored as 64 bits."""
@@ -42,7 +44,7 @@ class Message:
         """A bool field."""
         return self._last(number, int, int(default)) != 0
 
-    def text(self, number: int, default: bytes) -> bytes:
+    def raw(self, number: int, default: bytes) -> bytes:
         """A string or bytes field."""
         return self._last(number, bytes, default)
 
@@ -55,32 +57,34 @@ class Message:
 
     def all(self, number: int) -> list[bytes]:
         """Every value of a repeated message field."""
-        return [self._typed(value, number, bytes) for value in self.fields.get(number, [])]
+        return [self._typed(value, number, bytes) for value in self.fields[number]]
 
-    def message(self, number: int) -> Message:
+    def message(self, number: int, wanted: Collection[int]) -> Message:
         """A nested message; several parts of one are merged, which joining their bytes does."""
-        return Message(b"".join(self.all(number)), f"{self.where}, field {number}")
+        return Message(b"".join(self.all(number)), f"{self.where}, field {number}", wanted)
 
     def _last(self, number: int, kind: type[T], default: T) -> T:
-        values = self.fields.get(number)
+        values = self.fields[number]
         return self._typed(values[-1], number, kind) if values else default
 
     def _typed(self, value: int | bytes, number: int, kind: type[T]) -> T:
         if not isinstance(value, kind):
-            found = type(value).__name__
-            raise VocabError(f"{self.where}: field {number} is {found}, expected {kind.__name__}")
+            found, expected = ("a number", "bytes") if kind is bytes else ("bytes", "a number")
+            raise VocabError(f"{self.where}: field {number} is {found}, expected {expected}")
         return value
 
 
-def _read_fields(data: bytes, where: str) -> dict[int, list[int | bytes]]:
-    fields: dict[int, list[int | bytes]] = {}
+def _read_fields(data: bytes, where: str, wanted: Collection[int]) -> dict[int, list[int | bytes]]:
+    fields: dict[int, list[int | bytes]] = {number: [] for number in wanted}
     pos, end = 0, len(data)
     while pos < end:
         start = pos
         key, pos = _varint(data, pos, where, MAX_KEY_BYTES)
         number, wire = key >> 3, key & 7
-        if number == 0:
-            raise VocabError(f"{where}: offset {start}: field number 0, expected 1 or more")
+        if not 1 <= number <= MAX_NUMBER:
+            raise VocabError(
+                f"{where}: offset {start}: field number {number}, expected 1 to {MAX_NUMBER}"
+            )
         value: int | bytes
         if wire == 0:
             value, pos = _varint(data, pos, where, MAX_VALUE_BYTES)
@@ -96,7 +100,8 @@ def _read_fields(data: bytes, where: str) -> dict[int, list[int | bytes]]:
             if size > end - pos:
                 raise VocabError(f"{where}: offset {pos}: {size} bytes announced, {end - pos} left")
             value, pos = data[pos : pos + size], pos + size
-        fields.setdefault(number, []).append(value)
+        if number in fields:
+            fields[number].append(value)
     return fields
 
 

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import VocabError
+from spm.errors import VocabError, quoted
 
 SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
 
@@ -42,9 +42,7 @@ TOKEN_TYPES: Final = {int(kind): kind for kind in TokenType}
 class Normalization:
     """How sentencepiece rewrites a text before it merges: `NormalizerSpec`, suffix mode."""
 
-    charsmap: bytes = (
-        b""  # precompiled_charsmap: a double-array trie and its replacements; empty = identity
-    )
+    charsmap: bytes = b""  # precompiled_charsmap: a trie and its replacements; empty: identity
     add_dummy_prefix: bool = True
     remove_extra_whitespaces: bool = True
     escape_whitespaces: bool = True
@@ -69,9 +67,10 @@ class Vocab:
     add_bos: bool
     add_eos: bool
     add_space_prefix: bool
-    phi3: bool = False  # a Phi-3 by name: llama.cpp then strips white space, see llama_cpp.py
+    family: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
-    rstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space after them
+    lstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space before them
+    rstrip_ids: frozenset[int] = frozenset()  # and those that eat the white space after them
     normalization: Normalization | None = None
     denormalization: Normalization | None = None
     lacks: str = ""
@@ -131,8 +130,9 @@ class Vocab:
         return digest.hexdigest()
 
     def _rules(self) -> tuple[object, ...]:
-        ids = (sorted(self.special_ids.items()), sorted(self.eog_ids), sorted(self.rstrip_ids))
-        flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback, self.phi3)
+        sets = (self.eog_ids, self.lstrip_ids, self.rstrip_ids)
+        ids = (sorted(self.special_ids.items()), *map(sorted, sets), self.family)
+        flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
         return (*ids, *flags, *rules, self.unk_surface)
 
@@ -156,14 +156,14 @@ def _check(vocab: Vocab) -> None:
     if count > 1:
         first = vocab.pieces.index(piece)
         raise VocabError(
-            f"{vocab.source}: piece {show(piece)} stands {count} times (first at id {first}),"
+            f"{vocab.source}: piece {quoted(piece)} stands {count} times (first at id {first}),"
             " expected every piece once"
         )
     for piece, kind in zip(vocab.pieces, vocab.types):
         if kind == TokenType.BYTE and piece not in BYTE_OF_PIECE:
             raise VocabError(
                 f"{vocab.source}: id {vocab.piece_to_id[piece]} has type BYTE and piece"
-                f" {show(piece)}, expected <0x00> to <0xFF>"
+                f" {quoted(piece)}, expected <0x00> to <0xFF>"
             )
     for role, i in vocab.special_ids.items():
         if not 0 <= i < n:
@@ -171,10 +171,3 @@ def _check(vocab: Vocab) -> None:
     for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
         if wanted and role not in vocab.special_ids:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
-
-
-def show(piece: bytes, limit: int = 40) -> str:
-    """A piece as it can stand in a one-line message: printable, and never long."""
-    text = piece[: limit * 4].decode("utf-8", "backslashreplace")
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return f"'{escaped}'" if len(escaped) <= limit else f"'{escaped[:limit]}…' ({len(piece)} bytes)"
