@@ -1,0 +1,1 @@
+"""The embedded model's making: stories, vocabulary, training, files and card."""
