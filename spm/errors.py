@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 
 
@@ -39,6 +40,16 @@ def one_line(text: Path | str) -> str:
     if not line.isprintable():
         line = ascii(line)
     return line if len(line) <= 200 else f"{line[:100]}...{line[-90:]}"
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: on one line, never long, and without printing huge numbers."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        return one_line(reprlib.repr(value))
+    except ValueError:  # an integer inside that Python refuses to print
+        return f"a {type(value).__name__} of huge numbers"
 
 
 def quoted(piece: bytes, limit: int = 40) -> str:

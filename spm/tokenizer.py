@@ -13,7 +13,7 @@ from typing import Literal, SupportsIndex, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import DecodeError, DoubleBOSWarning, EncodeError
+from spm.errors import DecodeError, DoubleBOSWarning, EncodeError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
@@ -60,11 +60,17 @@ class Batch:
         Fills with the vocabulary's PAD unless `pad_id` is given. Raises EncodeError if there is
         neither.
         """
-        fill = self.pad_id if pad_id is None else pad_id
+        fill = self.pad_id if pad_id is None else operator.index(pad_id)
         if fill is None:
             raise EncodeError("pad: the vocabulary has no PAD id, expected pad_id")
+        if not -(2**31) <= fill < 2**31:
+            raise EncodeError(f"pad: pad_id is {brief(fill)}, expected a number of 32 bits")
         sizes = np.diff(self.offsets)
-        rows = np.full((len(self), int(sizes.max(initial=0))), fill, np.int32)
+        shape = len(self), int(sizes.max(initial=0))
+        try:
+            rows = np.full(shape, fill, np.int32)
+        except MemoryError:
+            raise EncodeError(f"pad: no memory for {shape[0]} rows of {shape[1]} ids") from None
         rows[np.arange(rows.shape[1]) < sizes[:, None]] = self.ids
         return rows
 
@@ -149,7 +155,7 @@ class Tokenizer:
     ) -> Batch:
         """The ids of many texts. Pure Python uses one thread, whatever `threads` allows."""
         if threads is not None and threads < 1:
-            raise EncodeError(f"threads is {threads}, expected 1 or more")
+            raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
             for text in texts
@@ -173,7 +179,7 @@ class Tokenizer:
         owns all of it. Raises EncodeError also for characters of bytes that are not valid UTF-8.
         """
         if unit not in ("char", "byte"):
-            raise EncodeError(f"unit is {unit!r}, expected 'char' or 'byte'")
+            raise EncodeError(f"unit is {brief(unit)}, expected 'char' or 'byte'")
         data = _bytes(text)
         tokens = list(self._tokens(data, parse_special))
         ids = [token.id for token in tokens]
@@ -192,25 +198,24 @@ class Tokenizer:
     def truncate(
         self, text: T, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
     ) -> T:
-        """The longest beginning of `text` that ends with one of its tokens and has at most
-        `max_tokens` ids.
+        """The longest beginning of `text` that ends with one of its tokens and fits.
 
-        BOS and EOS count. The result is str for str and bytes for bytes, and empty if nothing fits.
+        It has at most `max_tokens` ids, BOS and EOS included, and is empty if nothing fits. Where
+        sentencepiece's normaliser does something else at the new end it may be a little shorter.
         """
         data = _bytes(text)
         room = max_tokens - (self.vocab.add_bos + self.vocab.add_eos if add_special else 0)
+        tokens = list(self._tokens(data, parse_special))
+        ends = [token.end for token in tokens[: max(room, 0)]]
+        ends = [len(data)] if len(tokens) <= room else ends
+        if isinstance(text, str):  # never half a character
+            ends = [end for end in ends if end == len(data) or data[end] & 0xC0 != 0x80]
 
         def fits(end: int) -> bool:
-            inside = end < len(data) and data[end] & 0xC0 == 0x80
-            cut = inside and isinstance(text, str)  # a character is never cut
-            return not cut and sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
+            return sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
 
-        tokens = list(self._tokens(data, parse_special))
-        ends = (
-            [len(data)] if len(tokens) <= room else [token.end for token in tokens[: max(room, 0)]]
-        )
-        # The first is right unless the normaliser does something else at the new end of the text.
-        end = next((end for end in reversed(ends) if fits(end)), 0)
+        steps = (1 << i for i in range(len(ends).bit_length()))  # back by 1, 2, 4, ... tokens
+        end = next((ends[-step] for step in steps if fits(ends[-step])), 0)
         return data[:end].decode() if isinstance(text, str) else data[:end]
 
     def stream_encoder(
@@ -233,6 +238,8 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> bytes:
         """The text of ids as bytes. `skip_special` leaves CONTROL pieces out."""
+        if isinstance(ids, (str, bytes)):
+            raise TypeError(f"ids is {type(ids).__name__}, expected integers")
         decoder = self._dialect.decoder(skip_special)
         return b"".join(decoder.push(self._checked(i)) for i in ids) + decoder.flush()
 
@@ -260,7 +267,7 @@ class Tokenizer:
         except TypeError:
             raise DecodeError(f"id is {type(i).__name__}, expected an integer") from None
         if not 0 <= n < len(self.vocab):
-            raise DecodeError(f"id {n}, expected 0 to {len(self.vocab) - 1}")
+            raise DecodeError(f"id {brief(n)}, expected 0 to {len(self.vocab) - 1}")
         return n
 
 

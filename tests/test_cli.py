@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
+from spm.gguf import write_gguf
+
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
 MODEL, GGUF = VOCABS / "identity.model", VOCABS / "identity.gguf"
 
@@ -169,3 +171,49 @@ def test_a_full_disk_is_one_line_and_exit_code_1() -> None:
 
     assert 1 == result.returncode
     assert 1 == result.stderr.count(b"\n")
+
+
+def test_every_error_is_one_line_whatever_the_name() -> None:
+    for args in (["inspect", "a\nb"], ["encode", "x" * 3000, "t"], ["sing\nsong"], ["encode"]):
+        stderr = spm(*args).stderr
+
+        assert 1 == stderr.count(b"\n")
+        assert len(stderr) < 400
+
+
+def test_a_folder_and_a_text_are_not_models(tmp_path: Path) -> None:
+    text = tmp_path / "notes.md"
+    text.write_text("# notes")
+
+    assert b"not a regular file" in spm("encode", tmp_path, "x").stderr
+    assert 1 == spm("inspect", text).returncode
+
+
+def test_a_second_bos_is_a_warning_of_one_line() -> None:
+    result = spm("encode", "--parse-special", GGUF, "<s>a")
+
+    assert 0 == result.returncode
+    assert result.stderr.startswith(b"spm encode: warning: ")
+    assert 1 == result.stderr.count(b"\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell that closes streams")
+@pytest.mark.parametrize("closed", [">&-", "<&-"])
+def test_closed_streams_are_an_error_of_one_line(closed: str) -> None:
+    command = f"{sys.executable} -m spm.cli encode {GGUF} - {closed}"
+    result = subprocess.run(command, shell=True, stderr=subprocess.PIPE, timeout=60)
+
+    assert 1 == result.returncode
+    assert b"closed" in result.stderr
+    assert 1 == result.stderr.count(b"\n")
+
+
+def test_inspect_shows_no_control_characters_and_clips_names(tmp_path: Path) -> None:
+    path = tmp_path / "v.gguf"
+    write_gguf(path, {"a" * 10_000: "\x1b[2J\r", "b": float("nan")}, {})
+
+    shown = spm("inspect", path).stdout.decode()
+
+    assert len(shown) < 2000
+    assert "\x1b" not in shown
+    assert "nan" == json.loads(spm("inspect", "--json", path).stdout)["metadata"]["b"]

@@ -86,9 +86,9 @@ def test_nothing_is_explained_by_nothing(tok: Tokenizer) -> None:
 
 
 def test_a_long_text_is_refused(tok: Tokenizer) -> None:
-    assert MAX_BYTES == 4000
-    with pytest.raises(EncodeError, match="text: 4001 bytes, expected at most 4000 to explain"):
-        tok.explain("a" * 4001)
+    assert MAX_BYTES == 2000
+    with pytest.raises(EncodeError, match="text: 2001 bytes, expected at most 2000 to explain"):
+        tok.explain("a" * 2001)
 
 
 def test_a_text_of_the_largest_size_is_explained(tok: Tokenizer) -> None:

@@ -204,14 +204,13 @@ def test_control_pieces_in_a_prompt_are_plain_text_unless_asked() -> None:
         assert tok.asked == asked
 
 
-def test_each_id_is_fed_once_and_a_long_prompt_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spm.llama.generation.BATCH", 2)
+def test_each_id_is_fed_once() -> None:
     model: Any = Scripted([7, 8, 9])
 
     ids = list(generate_ids(model, [1, 2, 3, 4, 5], GREEDY, max_tokens=3))
 
     assert ids == [7, 8, 9]
-    assert model.fed == [[1, 2], [3, 4], [5], [7], [8]]
+    assert model.fed == [[1, 2, 3, 4, 5], [7], [8]]
 
 
 def test_penalties_see_the_prompt_and_what_was_said(tmp_path: Path) -> None:
@@ -242,7 +241,7 @@ def test_a_seed_decides_the_ids(tmp_path: Path) -> None:
     [
         ({"prompt": ""}, "prompt: found 0 ids, expected 1 to 9"),
         ({"prompt": "x" * 10}, "prompt: found 10 ids, expected 1 to 9"),
-        ({"max_tokens": -1}, "max_tokens: found -1, expected an integer, 0 or above"),
+        ({"max_tokens": -1}, "max_tokens: found -1, expected an integer from 0"),
         ({"max_tokens": 1.5}, "max_tokens: found 1.5, expected"),
         ({"max_tokens": True}, "max_tokens: found True, expected"),
         ({"stop": ["a", ""]}, "stop: found an empty string, expected at least one character"),
@@ -286,3 +285,21 @@ def test_the_end_to_end_script_tells_the_same_story(
     shown = capsys.readouterr()
     assert header["prompt"] + header["text"] + "\n" == shown.out
     assert str(header["prompt_ids"]) in shown.err
+
+
+def test_a_stop_string_far_longer_than_the_text_costs_no_more_than_the_text() -> None:
+    text = "a" * 3000
+
+    assert ("", text, False) == release(text, ["a" * 1_000_000])
+    assert (text, "", False) == release(text, ["b" * 1_000_000])
+    assert ("a" * 2998 + "b", "aab", False) == release("a" * 2998 + "baab", ["aabaac"])
+
+
+@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=6), max_size=3))
+def test_what_waits_is_the_longest_end_that_a_stop_string_begins_with(
+    text: str, stops: list[str]
+) -> None:
+    shown, held, stopped = release(text, stops)
+
+    ends = [n for s in stops for n in range(1, len(s)) if text.endswith(s[:n])]
+    assert stopped or (max(ends, default=0), text) == (len(held), shown + held)

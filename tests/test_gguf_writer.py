@@ -251,7 +251,7 @@ def test_tensors_are_not_copied_to_be_written(path: Path) -> None:
         (np.array(["a"]), "found <U1"),
         (Typed(ValueType.ARRAY, 1, ValueType.UINT8), "expected a sequence"),
         (Typed(ValueType.ARRAY, "ab", ValueType.UINT8), "expected a sequence"),
-        (Typed(ValueType.ARRAY, [1]), "expected the element type"),
+        (Typed(ValueType.ARRAY, [1]), "element type None, expected a ValueType"),
         ([[1], 2], "found 2, expected an array inside"),
         ([1, "a"], "expected UINT32"),
         ([1, [2]], "expected UINT32"),
@@ -373,3 +373,36 @@ def test_a_new_file_is_as_readable_as_any_other(path: Path, tmp_path: Path) -> N
     (tmp_path / "plain").write_bytes(b"")
 
     assert (tmp_path / "plain").stat().st_mode == path.stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensors"),
+    [
+        ({"k": Typed(99, 1)}, {}),  # type: ignore[arg-type]
+        ({"k": Typed(ValueType.ARRAY, [1], "x")}, {}),  # type: ignore[arg-type]
+        ({"general.alignment": np.array([1, 2])}, {}),
+        ({1: 1}, {}),
+        ({"k": 10**5000}, {}),
+        ({"k": [10**5000]}, {}),
+        ({}, {"t": [1.0]}),
+        ({}, {"t": Quantized(TensorType.F32, (3,), [1, 2, 3])}),  # type: ignore[arg-type]
+        ({}, {"t": Quantized("x", (3,), np.zeros(12, np.uint8))}),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_of_no_use_is_refused_in_one_line(
+    tmp_path: Path, metadata: Any, tensors: Any
+) -> None:
+    with pytest.raises(GGUFError) as caught:
+        write_gguf(tmp_path / "x.gguf", metadata, tensors)
+
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_list_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    with pytest.raises(GGUFError, match=r"contains itself|nested at most"):
+        write_gguf(tmp_path / "x.gguf", {"k": endless}, {})

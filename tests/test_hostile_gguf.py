@@ -527,3 +527,17 @@ def test_every_gridcore_file_has_its_answer(shared: Path) -> None:
             assert re.search(GRIDCORE[file.name], refused(file)), file.name
         else:
             assert touch(file), file.name
+
+
+def test_a_file_cut_short_while_its_tensors_are_read_is_an_error(path: Path) -> None:
+    whole = raw.gguf([], [raw.tensor("w", [4, 1024])], bytes(4 * 4096))
+    path.write_bytes(whole)
+    with GGUF.open(path) as file:
+        tensor = file.tensors["w"]
+        os.truncate(path, len(whole) - 1)
+
+        with pytest.raises(GGUFError, match=f"byte {len(whole) - 1}: the file ends here"):
+            tensor.dequantize()
+        with pytest.raises(GGUFError, match="the file ends here"):
+            tensor.rows(1023, 1024)
+        assert 0 == tensor.rows(0, 1).sum()

@@ -339,3 +339,21 @@ def test_a_cache_of_another_model_is_refused(grouped: Llama, folder: Path) -> No
 def test_a_backend_that_is_not_there_is_never_replaced(backend: str, folder: Path) -> None:
     with pytest.raises(ModelError, match=f"backend '{backend}': .*, expected 'auto' or 'numpy'"):
         Llama.from_gguf(folder / "absent.gguf", backend=backend)
+
+
+def test_a_long_text_is_computed_in_batches_with_the_same_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
+    whole = model.forward(IDS)
+    monkeypatch.setattr("spm.llama.model.BATCH", 7)
+
+    assert np.abs(whole - model.forward(IDS)).max() < 1e-5
+
+
+def test_weights_that_overflow_are_an_error_of_one_line(tmp_path: Path) -> None:
+    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
+    model.weights.output_norm[:] = 3e38
+
+    with pytest.raises(ModelError, match=r"^logits: found infinity or NaN in row 0, expected"):
+        model.forward(IDS[:3])

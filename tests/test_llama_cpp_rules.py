@@ -16,6 +16,7 @@ import pytest
 from spm import Tokenizer
 from spm.errors import VocabError
 from spm.vocab import TokenType, Vocab
+from spm.vocab.llama_cpp import family
 from tests.making import HEAD, Piece, piece, write_vocab
 
 # llama_vocab_get_attr gives bits: UNKNOWN 1, UNUSED 2, NORMAL 4, CONTROL 8, USER_DEFINED 16, BYTE
@@ -250,3 +251,31 @@ def test_pieces_that_are_one_up_to_nul_are_refused(tmp_path: Path) -> None:
     # llama.cpp ends the process: GGML_ASSERT(id_to_token.size() == token_to_id.size())
     with pytest.raises(VocabError, match="piece 'a' stands 2 times"):
         read(tmp_path, [piece("a\0b"), piece("a\0c")])
+
+
+# llama_tokenize of llama-cpp-python 0.3.36, parse_special on: "a  <mask> b" and "a  [MASK] b"
+@pytest.mark.parametrize(
+    ("keys", "mask", "bert_mask"),
+    [
+        ({}, [8, 5, 5, 3, 5, 5, 7], [8, 5, 5, 4, 5, 5, 7]),
+        ({"pre": "jina-v2-de"}, [8, 3, 5, 5, 7], [8, 5, 5, 4, 5, 5, 7]),
+        ({"pre": "xx-jina-v2-code-y"}, [8, 3, 5, 5, 7], [8, 5, 5, 4, 5, 5, 7]),
+        ({"name": "My Modern-BERT x"}, [8, 5, 5, 3, 5, 5, 7], [8, 4, 5, 5, 7]),
+    ],
+)
+def test_a_mask_swallows_the_spaces_before_it_in_some_families(
+    tmp_path: Path, keys: dict[str, str], mask: list[int], bert_mask: list[int]
+) -> None:
+    entries = [*HEAD, piece("<mask>", 0, 3), piece("[MASK]", 0, 4), piece("▁", -1)]
+    entries += [piece("a", -2), piece("b", -3), piece("▁a", -1.5)]
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries, **keys))
+
+    def ids(text: str) -> list[int]:
+        return tok.encode(text, add_special=False, parse_special=True)
+
+    assert (mask, bert_mask) == (ids("a  <mask> b"), ids("a  [MASK] b"))
+
+
+@pytest.mark.parametrize("architecture", ["nomic-bert-moe", "jina-bert-v3"])
+def test_the_architecture_can_be_such_a_family(architecture: str) -> None:
+    assert family("", "", architecture) == "<mask>"  # the same rule in the same line of llama.cpp

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from spm import DecodeError, EncodeError, Tokenizer
 from spm.text.normalize import MAX_MATCHES, Normalizer, PrefixMatcher
 from spm.vocab import Normalization, vocab_from_sentencepiece
 from tests.making import (
@@ -20,6 +21,7 @@ from tests.making import (
     processor,
     trained,
     trainer_spec,
+    write_model,
 )
 from tests.test_charsmap import charsmap_of
 
@@ -165,3 +167,32 @@ def test_symbols_are_pieces_and_the_characters_between() -> None:
     assert symbols == [b"a", b"<x>", "é".encode(), "日".encode(), b"<", b"x"]
     assert frozen == {1, 3}
     assert PrefixMatcher([]).symbols(b"a\xe2") == ([b"a", b"\xe2"], set())
+
+
+BOMB = charsmap_of({b"a": b"b" * 5000})
+
+
+def test_a_charsmap_that_multiplies_the_text_is_refused(tmp_path: Path) -> None:
+    rules = Normalization(charsmap=BOMB)
+
+    with pytest.raises(EncodeError, match="byte 1: the charsmap makes 5003 bytes of 1, expected"):
+        Normalizer(rules, PrefixMatcher(()), "here").normalize(b"a" * 1000)
+
+
+def test_a_denormaliser_that_multiplies_the_text_is_refused(tmp_path: Path) -> None:
+    bomb = normalizer_spec(charsmap=BOMB, prefix=False)
+    path = write_model(tmp_path / "v.model", [*HEAD, *pieces("▁ a b")], denormalizer=bomb)
+    tok = Tokenizer.from_sentencepiece(path)
+
+    with pytest.raises(DecodeError, match=r"^denormaliser: text: byte 1: the charsmap makes"):
+        tok.decode(tok.encode("aaa"))
+
+
+def test_what_the_normaliser_makes_of_a_text_must_be_short_enough_to_explain(
+    tmp_path: Path,
+) -> None:
+    rules = normalizer_spec(charsmap=charsmap_of({b"a": b"b" * 90}), prefix=False)
+    path = write_model(tmp_path / "v.model", [*HEAD, *pieces("▁ a b")], normalizer=rules)
+
+    with pytest.raises(EncodeError, match="text: 2700 symbols, expected at most 2000 to explain"):
+        Tokenizer.from_sentencepiece(path).explain("a" * 30)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 
-from spm.cli.source import add_vocabulary, open_tokenizer
-from spm.errors import DecodeError
+from spm.cli.source import add_vocabulary, open_tokenizer, read_text
+from spm.errors import DecodeError, quoted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the text and a newline."""
     tok = open_tokenizer(args)
-    words = sys.stdin.read() if args.ids == ["-"] else " ".join(args.ids)
+    words = read_text(*args.ids) if len(args.ids) == 1 else " ".join(args.ids).encode()
     text = tok.decode(
-        [_id(word) for word in re.findall(r"[^\s,\[\]]+", words)], skip_special=not args.special
+        [_id(word) for word in re.findall(rb"[^\s,\[\]]+", words)], skip_special=not args.special
     )
     print(json.dumps({"text": text, "dialect": tok.dialect}) if args.json else text)
     return 0
 
 
-def _id(word: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,18}", word):
-        raise DecodeError(f"id is {word[:40]!r}, expected an integer")
+def _id(word: bytes) -> int:
+    if not re.fullmatch(rb"-?[0-9]{1,18}", word):
+        raise DecodeError(f"id is {quoted(word)}, expected an integer")
     return int(word)

@@ -58,7 +58,8 @@ def _row(symbols: tuple[bytes, ...]) -> str:
 
 
 def _show(symbol: bytes) -> str:
-    return symbol.decode("utf-8", "backslashreplace").replace("\n", "\\n").replace("\t", "\\t")
+    text = symbol.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _plain(value: Any) -> Any:

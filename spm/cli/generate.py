@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from dataclasses import dataclass, field
 
+from spm.cli.source import read_text
 from spm.data import embedded_model
 from spm.errors import EncodeError
 from spm.gguf import GGUF
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = _prompt(args.prompt)
     progress = Progress(shown=sys.stderr.isatty() and not args.json)
     progress.say("loading")
-    with GGUF.open(args.model or embedded_model()) as gguf:
+    with GGUF.open(embedded_model() if args.model is None else args.model) as gguf:
         tok = Tokenizer.from_gguf(gguf)
         model = Llama.from_gguf(gguf, backend=args.backend)
         prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prompt(text: str) -> str:
     try:
-        return sys.stdin.buffer.read().decode() if text == "-" else os.fsencode(text).decode()
+        return read_text(text).decode()
     except UnicodeDecodeError as error:
         raise EncodeError(f"prompt: byte {error.start} is no valid UTF-8, expected text") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spm.cli.source import add_vocabulary, is_gguf, open_tokenizer
-from spm.errors import VocabError
+from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray
 from spm.vocab import Vocab
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the vocabulary, the metadata and the tensors."""
-    report: dict[str, Any] = {"file": args.model}
+    report: dict[str, Any] = {"file": one_line(args.model)}
     if is_gguf(args.model):
         with GGUF.open(args.model) as gguf:
             report |= _container(gguf)
@@ -55,11 +56,14 @@ def _summary(value: object) -> object:
     if isinstance(value, StringArray):
         return f"{len(value)} strings"
     if isinstance(value, np.ndarray):
-        return value.tolist() if value.size <= 8 else f"{value.size} x {value.dtype}"
+        short = value.size <= 8 and bool(np.isfinite(value).all())
+        return value.tolist() if short else f"{value.size} x {value.dtype}"
     if isinstance(value, list):
         return f"{len(value)} arrays"
     if isinstance(value, str) and len(value) > 200:
         return f"{value[:200]}… ({len(value)} characters)"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     return value
 
 
@@ -94,7 +98,7 @@ def _print(report: dict[str, Any], each_tensor: bool) -> None:
 
 def _print_section(title: str, rows: Mapping[str, object]) -> None:
     print(f"\n{title}")
-    width = max(map(len, rows), default=0)
-    for name, value in rows.items():
-        shown = str(value).replace("\n", "\\n")
-        print(f"  {name:<{width}}  {shown}")
+    lines = [(one_line(name), one_line(str(value))) for name, value in rows.items()]
+    width = min(max((len(name) for name, _ in lines), default=0), 60)
+    for name, value in lines:
+        print(f"  {name:<{width}}  {value}")

@@ -8,25 +8,38 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from spm.cli import decode, encode, explain, generate, inspect
-from spm.errors import SpmError
+from spm.errors import SpmError, one_line
 
 _VERBS = (encode, decode, explain, inspect, generate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    if sys.stderr is None:  # closed by the caller: nobody is to hear of errors
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
     args = _parser().parse_args(argv)
+
+    def say(line: str) -> None:
+        print(f"spm {args.verb}: {line}", file=sys.stderr)
+
+    if sys.stdout is None:
+        say("standard output is closed, expected it open")
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
-    warnings.showwarning = lambda warning, *_: print(f"spm {args.verb}: {warning}", file=sys.stderr)
+    warnings.showwarning = lambda warning, *_: say(f"warning: {warning}")
     try:
         code: int = args.run(args)
         sys.stdout.flush()
     except SpmError as error:
-        print(f"spm {args.verb}: {error}", file=sys.stderr)
+        say(str(error))
+        return 1
+    except MemoryError:
+        say("not enough memory for this input")
         return 1
     except KeyboardInterrupt:
         print(file=sys.stderr)
@@ -35,15 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"spm {args.verb}: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        say(f"{one_line(str(error.filename or 'output'))}: {error.strerror}")
         return 1
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is behind --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="spm", description="Exact ids for GGUF and sentencepiece vocabularies."
-    )
+    parser = _Parser(prog="spm", description="Exact ids for GGUF and sentencepiece vocabularies.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in _VERBS:
         name = module.__name__.rpartition(".")[2]

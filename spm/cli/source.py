@@ -42,4 +42,8 @@ def is_gguf(path: str) -> bool:
 
 def read_text(text: str) -> bytes:
     """TEXT as the bytes that were typed, or all of standard input for `-`."""
-    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
+    if text != "-":
+        return os.fsencode(text)
+    if sys.stdin is None:
+        raise SpmError("standard input is closed, expected a text")
+    return sys.stdin.buffer.read()

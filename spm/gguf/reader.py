@@ -4,12 +4,13 @@ The steps of `GGUF.open`:
 1. open the path as what it is: a regular file, never a FIFO that blocks or a folder;
 2. read and check the header (header.py), a copy of which the metadata is decoded from (values.py);
 3. find the other parts when the model is split (splits.py), and open each in the same way;
-4. map each file that holds tensors.
+4. keep each file that holds tensors open, and mapped.
 
-A mapped file that is cut short kills the process that touches what is gone (SIGBUS). Metadata is
-safe, being a copy; a tensor asks for the file's size before its bytes are touched. An array that
-was handed out earlier cannot be guarded: copy it if the file may be cut while you compute. Renaming
-another file over it is harmless, the mapping keeps the old one.
+A mapped file that is cut short kills the process that touches what is gone (SIGBUS). So only
+`Tensor.data`, which promises a view, touches the mapping, after a look at the file's size; metadata
+is a copy, and `dequantize` and `rows` read. A view that was handed out earlier cannot be guarded:
+copy it if the file may be cut while you compute. Renaming another file over it is harmless, the old
+one stays open.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from collections.abc import Mapping
+import threading
+import weakref
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +30,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import GGUFError, one_line
+from spm.errors import GGUFError, brief, one_line
 from spm.gguf.header import Header, TensorInfo, read_header
 from spm.gguf.quants import dequantize
 from spm.gguf.splits import check_part, part_paths, split_number
@@ -45,7 +48,7 @@ class Tensor:
     nbytes: int
     offset: int  # of its first byte in the file `path`
     path: Path
-    _map: mmap.mmap = field(repr=False)
+    _file: TensorFile = field(repr=False)
 
     @property
     def data(self) -> npt.NDArray[np.uint8]:
@@ -53,14 +56,14 @@ class Tensor:
 
         Raises GGUFError when the GGUF is closed or the file has become too short.
         """
-        return self._view(0, self.nbytes)
+        return self._bytes(self._file.view, 0, self.nbytes)
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The tensor as float32 of `shape`, a new array.
 
         Raises GGUFError as `data` does, and for a type that is not decoded.
         """
-        return self._decode(self.data, self.shape)
+        return self._decode(self._bytes(self._file.read, 0, self.nbytes), self.shape)
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Rows [start, stop) of a matrix as float32 (stop - start, shape[1]); no other is read.
@@ -69,11 +72,12 @@ class Tensor:
         """
         if len(self.shape) != 2 or not 0 <= start <= stop <= self.shape[0]:
             raise GGUFError(
-                f"{self._place()}: rows {start}:{stop} of shape {list(self.shape)},"
+                f"{self._place()}: rows {brief(start)}:{brief(stop)} of shape {list(self.shape)},"
                 " expected rows of a matrix"
             )
         row = self.nbytes // self.shape[0]
-        return self._decode(self._view(start * row, stop * row), (stop - start, self.shape[1]))
+        data = self._bytes(self._file.read, start * row, stop * row)
+        return self._decode(data, (stop - start, self.shape[1]))
 
     def _decode(
         self, data: npt.NDArray[np.uint8], shape: tuple[int, ...]
@@ -83,20 +87,56 @@ class Tensor:
         except GGUFError as error:
             raise GGUFError(f"{self._place()}: {error}") from None
 
-    def _view(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+    def _bytes(
+        self, get: Callable[[int, int], npt.NDArray[np.uint8]], start: int, stop: int
+    ) -> npt.NDArray[np.uint8]:
         try:
-            size = self._map.size()
+            return get(self.offset + start, stop - start)
         except ValueError:
             raise GGUFError(f"{self._place()}: the file has been closed") from None
-        if size < self.offset + stop:
+        except EOFError as error:
             raise GGUFError(
-                f"{self._place()}: byte {size}: the file ends here since it was opened, "
+                f"{self._place()}: byte {error}: the file ends here since it was opened, "
                 f"expected at least {self.offset + stop} bytes"
-            )
-        return np.frombuffer(self._map, np.uint8, stop - start, self.offset + start)
+            ) from None
 
     def _place(self) -> str:
         return f"{one_line(self.path)}: tensor {one_line(self.name)}"
+
+
+class TensorFile:
+    """A file with tensors, open: mapped for views, read for copies.
+
+    Both raise ValueError after `close`, and EOFError with the file's size when it ends too early.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._lock = threading.Lock()  # one position in the file, for all threads
+        self._close_file = weakref.finalize(self, file.close)
+
+    def view(self, start: int, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Bytes of the mapping, read-only."""
+        if (size := self._map.size()) < start + nbytes:
+            raise EOFError(size)
+        return np.frombuffer(self._map, np.uint8, nbytes, start)
+
+    def read(self, start: int, nbytes: int) -> npt.NDArray[np.uint8]:
+        """A copy of bytes of the file."""
+        data = np.empty(nbytes, np.uint8)
+        with self._lock:
+            self._file.seek(start)
+            found = self._file.readinto(data)  # type: ignore[attr-defined]  # every buffered file has it
+        if found < nbytes:
+            raise EOFError(start + found)
+        return data
+
+    def close(self) -> None:
+        """Close and unmap. Arrays handed out as views keep the mapping until they are gone."""
+        self._close_file()
+        with suppress(BufferError):
+            self._map.close()
 
 
 class GGUF:
@@ -109,7 +149,7 @@ class GGUF:
         self.alignment: int = first.header.alignment
         self.metadata: Metadata = first.metadata
         self.tensors: Mapping[str, Tensor] = MappingProxyType(join_tensors(parts))
-        self._maps = [part.map for part in parts if part.map is not None]
+        self._files = [part.file for part in parts if part.file is not None]
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> GGUF:
@@ -121,9 +161,10 @@ class GGUF:
         parts = [part]
         paths = part_paths(part.path, part.metadata)
         if len(paths) > 1:
-            parts = [part if other == part.path else read_part(other) for other in paths]
-            for i, other in enumerate(parts):
-                check_part(other.path, other.metadata, i, len(parts))
+            parts = []
+            for i, other in enumerate(paths):
+                parts.append(part if other == part.path else read_part(other))
+                check_part(other, parts[i].metadata, i, len(paths))
         return cls(parts)
 
     def value_type(self, key: str) -> ValueType:
@@ -135,10 +176,9 @@ class GGUF:
         return self.metadata.element_type(key)
 
     def close(self) -> None:
-        """Unmap the file. Arrays handed out as views keep it mapped until they are gone."""
-        for mapped in self._maps:
-            with suppress(BufferError):
-                mapped.close()
+        """Close the file. Arrays handed out as views stay good."""
+        for file in self._files:
+            file.close()
 
     def __enter__(self) -> GGUF:
         return self
@@ -157,25 +197,29 @@ class GGUF:
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a model, read and mapped; a file without tensors is not mapped."""
+    """One file of a model, its head read; it stays open if it has tensors."""
 
     path: Path
     header: Header
     metadata: Metadata
-    map: mmap.mmap | None
+    file: TensorFile | None
 
 
 def read_part(path: Path) -> Part:
-    """Open, check and map one file."""
+    """Open and check one file."""
     try:
-        with open_regular(path) as file:
+        file = open_regular(path)
+        try:
             header = read_header(file, path, os.fstat(file.fileno()).st_size)
-            mapped = None
-            if header.tensors:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            tensors = TensorFile(file) if header.tensors else None
+        except BaseException:
+            file.close()
+            raise
+        if tensors is None:
+            file.close()
     except OSError as error:
         raise GGUFError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
-    return Part(path, header, Metadata(path, header), mapped)
+    return Part(path, header, Metadata(path, header), tensors)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -215,5 +259,5 @@ def join_tensors(parts: list[Part]) -> dict[str, Tensor]:
 
 def make_tensor(part: Part, info: TensorInfo) -> Tensor:
     """A row of the tensor table with the map that its bytes are in."""
-    assert part.map is not None  # a file with tensors is mapped
-    return Tensor(info.name, info.type, info.shape, info.nbytes, info.start, part.path, part.map)
+    assert part.file is not None  # it has tensors
+    return Tensor(info.name, info.type, info.shape, info.nbytes, info.start, part.path, part.file)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import GGUFError, one_line
+from spm.errors import GGUFError, brief, one_line
 from spm.gguf.header import U32, U64
 from spm.gguf.types import (
     BLOCK_LAYOUTS,
@@ -79,6 +79,8 @@ def write_gguf(
         head = encode_head(metadata, blocks, alignment)
     except GGUFError as error:
         raise GGUFError(f"{one_line(target)}: {error}") from None
+    except RecursionError:
+        raise GGUFError(f"{one_line(target)}: a value contains itself, expected none") from None
     try:
         write_whole(target, head, blocks, alignment)
     except (OSError, ValueError) as error:  # ValueError: no name, or a NUL in it
@@ -90,13 +92,13 @@ def check_alignment(metadata: Mapping[str, MetadataValue | Typed], alignment: in
     """The alignment must be one, and the metadata must not say another."""
     if not is_alignment(alignment):
         raise GGUFError(
-            f"alignment {alignment}, expected a power of two of at most {MAX_ALIGNMENT}"
+            f"alignment {brief(alignment)}, expected a power of two of at most {MAX_ALIGNMENT}"
         )
     said = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if isinstance(said, Typed):
         said = said.value
-    if said != alignment:
-        raise GGUFError(f"key general.alignment is {said!r:.40}, expected alignment={alignment}")
+    if not isinstance(said, int) or said != alignment:
+        raise GGUFError(f"key general.alignment is {brief(said)}, expected alignment={alignment}")
 
 
 def write_whole(target: Path, head: bytes, blocks: Mapping[str, Quantized], alignment: int) -> None:
@@ -146,10 +148,14 @@ def encode_head(
 
 def encode_entry(key: str, value: MetadataValue | Typed) -> bytes:
     """One key and its value."""
-    if not key or not key.isascii() or not key.isprintable() or len(key) > MAX_KEY_BYTES:
-        raise GGUFError(
-            f"key {one_line(repr(key))}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters"
-        )
+    if (
+        not isinstance(key, str)
+        or not key
+        or not key.isascii()
+        or not key.isprintable()
+        or len(key) > MAX_KEY_BYTES
+    ):
+        raise GGUFError(f"key {brief(key)}, expected 1 to {MAX_KEY_BYTES} printable ASCII letters")
     try:
         typed = value if isinstance(value, Typed) else infer_type(value)
         return encode_text(key) + U32.pack(typed.type) + encode_value(typed)
@@ -173,7 +179,7 @@ def infer_type(value: MetadataValue) -> Typed:
         return Typed(ValueType.ARRAY, value, ValueType.STRING)
     if isinstance(value, Sequence) and len(value) > 0:
         return Typed(ValueType.ARRAY, value, infer_type(value[0]).type)
-    raise GGUFError(f"found {one_line(repr(value))}, whose type is not plain: say it with Typed")
+    raise GGUFError(f"found {brief(value)}, whose type is not plain: say it with Typed")
 
 
 def infer_numpy_type(value: npt.NDArray[Any] | np.generic) -> Typed:
@@ -188,11 +194,13 @@ def infer_numpy_type(value: npt.NDArray[Any] | np.generic) -> Typed:
 
 def encode_value(typed: Typed, depth: int = 0) -> bytes:
     """A value's bytes, without its type."""
+    if not isinstance(typed.type, ValueType):
+        raise GGUFError(f"type {brief(typed.type)}, expected a ValueType")
     if typed.type is ValueType.ARRAY:
         return encode_array(typed, depth)
     if typed.type is ValueType.STRING:
         if isinstance(typed.value, bytes):  # only the strings of arrays may be any bytes
-            raise GGUFError(f"found {one_line(repr(typed.value))}, expected str")
+            raise GGUFError(f"found {brief(typed.value)}, expected str")
         return encode_text(typed.value)
     return encode_numbers([typed.value], typed.type)
 
@@ -201,9 +209,9 @@ def encode_array(typed: Typed, depth: int) -> bytes:
     """An array's bytes: element type, count, elements."""
     values, element = typed.value, typed.element
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
-        raise GGUFError(f"found {one_line(repr(values))}, expected a sequence for an ARRAY")
-    if element is None:
-        raise GGUFError("expected the element type of the ARRAY beside it")
+        raise GGUFError(f"found {brief(values)}, expected a sequence for an ARRAY")
+    if not isinstance(element, ValueType):
+        raise GGUFError(f"element type {brief(element)}, expected a ValueType for an ARRAY")
     if depth == MAX_ARRAY_DEPTH:
         raise GGUFError(f"expected arrays nested at most {MAX_ARRAY_DEPTH} deep")
     head = U32.pack(element) + U64.pack(len(values))
@@ -218,9 +226,7 @@ def nested_array(value: MetadataValue | Typed) -> Typed:
     """An element of an array of arrays."""
     typed = value if isinstance(value, Typed) else infer_type(value)
     if typed.type is not ValueType.ARRAY:
-        raise GGUFError(
-            f"found {one_line(repr(value))}, expected an array inside an array of arrays"
-        )
+        raise GGUFError(f"found {brief(value)}, expected an array inside an array of arrays")
     return typed
 
 
@@ -230,9 +236,9 @@ def encode_text(text: object) -> bytes:
         try:
             text = text.encode()
         except UnicodeEncodeError:
-            raise GGUFError(f"found {one_line(repr(text))}, which UTF-8 cannot hold") from None
+            raise GGUFError(f"found {brief(text)}, which UTF-8 cannot hold") from None
     if not isinstance(text, bytes):
-        raise GGUFError(f"found {one_line(repr(text))}, expected str or bytes for a STRING")
+        raise GGUFError(f"found {brief(text)}, expected str or bytes for a STRING")
     return U64.pack(len(text)) + text
 
 
@@ -243,7 +249,7 @@ def encode_numbers(values: Sequence[Any] | npt.NDArray[Any], kind: ValueType) ->
         given = np.asarray(values) if len(values) else np.empty(0, dtype)
         if given.ndim == 1 and fits(given, dtype):
             return given.astype(dtype).tobytes()
-    raise GGUFError(f"found {one_line(repr(values))}, expected {kind.name}")
+    raise GGUFError(f"found {brief(values)}, expected {kind.name}")
 
 
 def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -263,7 +269,7 @@ def fits(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
 def encode_tensor(name: str, source: TensorSource) -> Quantized:
     """A tensor as blocks (an array as it is), checked."""
     if not 0 < len(encode_text(name)) - U64.size <= MAX_NAME_BYTES:
-        raise GGUFError(f"tensor name {one_line(repr(name))}, expected 1 to {MAX_NAME_BYTES} bytes")
+        raise GGUFError(f"tensor name {brief(name)}, expected 1 to {MAX_NAME_BYTES} bytes")
     try:
         block = source if isinstance(source, Quantized) else array_blocks(source)
         check_blocks(block)
@@ -274,6 +280,8 @@ def encode_tensor(name: str, source: TensorSource) -> Quantized:
 
 def array_blocks(array: npt.NDArray[Any]) -> Quantized:
     """A numpy array as a tensor of the type of its dtype."""
+    if not isinstance(array, np.ndarray):
+        raise GGUFError(f"found {brief(array)}, expected a numpy array or Quantized")
     kind = ARRAY_TENSOR_TYPES.get(array.dtype.newbyteorder("="))
     if kind is None:
         raise GGUFError(f"dtype {array.dtype}, expected a float or a signed integer")
@@ -282,6 +290,8 @@ def array_blocks(array: npt.NDArray[Any]) -> Quantized:
 
 def check_blocks(block: Quantized) -> None:
     """The shape must be one that the format holds, the data as long as the shape says."""
+    if not isinstance(block.type, TensorType) or not isinstance(block.data, np.ndarray):
+        raise GGUFError(f"found {brief(block)}, expected a TensorType and a numpy array")
     layout, shape = BLOCK_LAYOUTS[block.type], block.shape
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1 or shape[-1] % layout.values:
         raise GGUFError(

@@ -10,11 +10,10 @@ a right one. The tensors' shapes are checked against the result in weights.py.
 from __future__ import annotations
 
 import math
-import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from spm.errors import ModelError, one_line
+from spm.errors import ModelError, brief, one_line
 from spm.gguf import GGUF, StringArray, ValueType
 
 ARCHITECTURE = "llama"
@@ -177,6 +176,4 @@ def _get(gguf: GGUF, key: str, kind: ValueType, default: Any = None) -> Any:
 
 
 def _wrong(gguf: GGUF, key: str, found: object, expected: str) -> ModelError:
-    return ModelError(
-        f"{one_line(gguf.path)}: {key}: found {reprlib.repr(found)}, expected {expected}"
-    )
+    return ModelError(f"{one_line(gguf.path)}: {key}: found {brief(found)}, expected {expected}")

@@ -15,14 +15,13 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 from spm.llama.model import Llama
 from spm.llama.sampling import Sampling, next_id
 from spm.tokenizer import Tokenizer
 
 Finish: TypeAlias = Literal["eog", "stop", "length", "context"]
 
-BATCH = 512  # prompt ids per pass: bounds the (H, T, S) attention weights, as llama.cpp's n_ubatch
 DEFAULT = Sampling()
 
 
@@ -83,7 +82,7 @@ def generate_ids(
 ) -> Generator[int, None, Finish]:
     """Yield the ids that continue `ids`; an EOG id ends the sequence and is not yielded."""
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 0:
-        raise ModelError(f"max_tokens: found {max_tokens!r}, expected an integer, 0 or above")
+        raise ModelError(f"max_tokens: found {brief(max_tokens)}, expected an integer from 0")
     context = model.config.max_seq_len
     if not 1 <= len(ids) <= context:
         raise ModelError(f"prompt: found {len(ids)} ids, expected 1 to {context}")
@@ -92,8 +91,7 @@ def generate_ids(
     for _ in range(max_tokens):
         if cache.length + len(new) > context:
             return "context"
-        for start in range(0, len(new), BATCH):
-            hidden = model.hidden(new[start : start + BATCH], cache=cache)  # (T, D)
+        hidden = model.hidden(new, cache=cache)  # (T, D)
         logits = model.project(hidden[-1:])[0]  # (V,): only the last position's matter
         chosen = next_id(logits, seen, sampling, rng)
         if chosen in eog_ids:
@@ -114,6 +112,26 @@ def release(text: str, stops: Sequence[str]) -> tuple[str, str, bool]:
     found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     if found:
         return text[: min(found)[1]], "", True
-    begun = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
-    waits = len(text) - max(begun, default=0)
+    waits = len(text) - max((_begun(text, stop) for stop in stops), default=0)
     return text[:waits], text[waits:], False
+
+
+def _begun(text: str, stop: str) -> int:
+    """How long an end of `text` is that `stop` begins with, in time linear in both.
+
+    Knuth, Morris and Pratt: `borders[n - 1]` is the longest proper end of stop[:n] that `stop`
+    begins with, so that a mismatch never looks at a character of the text again.
+    """
+    stop = stop[: len(text) + 1]
+    borders = [0] * len(stop)
+    for n in range(1, len(stop)):
+        k = borders[n - 1]
+        while k and stop[n] != stop[k]:
+            k = borders[k - 1]
+        borders[n] = k + (stop[n] == stop[k])
+    k = 0
+    for character in text[-len(stop) :]:
+        while k and (k == len(stop) or character != stop[k]):
+            k = borders[k - 1]
+        k += character == stop[k]
+    return k

@@ -22,6 +22,8 @@ from spm.llama.config import LlamaConfig, read_config
 from spm.llama.ops import Ops, choose
 from spm.llama.weights import Array, Layer, Linear, Weights, load_weights
 
+BATCH = 512  # ids per pass: bounds the (H, T, S) attention weights, as llama.cpp's n_ubatch
+
 Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Tap: TypeAlias = Callable[[str, Array], None]
 
@@ -65,14 +67,23 @@ class Llama:
         return self.project(self.hidden(ids, tap, cache), tap)
 
     def hidden(self, ids: Ids, tap: Tap | None = None, cache: KVCache | None = None) -> Array:
-        """ids (T,) -> the normed state (T, D) that `project` turns into logits."""
-        c, weights, tap = self.config, self.weights, tap or _ignore
+        """ids (T,) -> the normed state (T, D) that `project` turns into logits.
+
+        Without a tap, many ids are computed `BATCH` at a time.
+        """
         cache = self.new_cache() if cache is None else cache
-        if cache.config != c:
+        if cache.config != self.config:
             raise ModelError("cache: found one of another model, expected one of this model")
         rows = self._checked(ids)
-        T, start = len(rows), cache.length
-        cache.reserve(T)
+        cache.reserve(len(rows))
+        size = len(rows) if tap else BATCH
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with np.errstate(all="ignore"):  # `project` refuses what is not finite
+            return np.concatenate([self._pass(part, tap or _ignore, cache) for part in parts])
+
+    def _pass(self, rows: npt.NDArray[np.intp], tap: Tap, cache: KVCache) -> Array:
+        """One pass through all layers: rows (T,) of the embedding -> (T, D)."""
+        c, weights, T, start = self.config, self.weights, len(rows), cache.length
         angles = self.ops.rope_angles(
             start, T, c.head_dim, c.rope_theta, c.rope_scale, weights.rope_freqs
         )
@@ -86,9 +97,16 @@ class Llama:
         return x
 
     def project(self, hidden: Array, tap: Tap | None = None) -> Array:
-        """State (T, D) -> logits (T, V). Only the last row is worth it when generating."""
-        logits = self.ops.linear(hidden, self.weights.output)  # (T, D) -> (T, V)
+        """State (T, D) -> logits (T, V). Only the last row is worth it when generating.
+
+        Raises ModelError if a logit is not finite: the weights are broken.
+        """
+        with np.errstate(all="ignore"):
+            logits = self.ops.linear(hidden, self.weights.output)  # (T, D) -> (T, V)
         (tap or _ignore)("result_output", logits)
+        if not np.isfinite(logits).all():
+            row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
+            raise ModelError(f"logits: found infinity or NaN in row {row}, expected finite numbers")
         return logits
 
     def _block(

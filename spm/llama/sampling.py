@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,26 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require("temperature", self.temperature, float, 0, math.inf)
+        _require("temperature", self.temperature, float, 0, 1e6)
         _require("top_k", self.top_k, int, 0, 2**31 - 1)
         _require("top_p", self.top_p, float, 0, 1)
         _require("min_p", self.min_p, float, 0, 1)
         _require("typical_p", self.typical_p, float, 0, 1)
-        _require("repeat_penalty", self.repeat_penalty, float, 2.0**-100, 2.0**100)
-        _require("frequency_penalty", self.frequency_penalty, float, -math.inf, math.inf)
-        _require("presence_penalty", self.presence_penalty, float, -math.inf, math.inf)
+        _require("repeat_penalty", self.repeat_penalty, float, 1e-6, 1e6)
+        _require("frequency_penalty", self.frequency_penalty, float, -1e6, 1e6)
+        _require("presence_penalty", self.presence_penalty, float, -1e6, 1e6)
         _require("penalty_last_n", self.penalty_last_n, int, 0, 2**31 - 1)
         _require("seed", self.seed, int, 0, 2**64 - 1)
 
 
 def _require(name: str, value: object, kind: type, low: float, high: float) -> None:
     kinds = (int, float) if kind is float else (int,)
-    sound = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-    if not (sound and low <= value <= high):  # type: ignore[operator]
-        noun = "a finite number" if kind is float else "an integer"
-        raise ModelError(f"sampling: {name}: found {value!r}, expected {noun} in {low} to {high}")
+    sound = isinstance(value, kinds) and not isinstance(value, bool)
+    if not (sound and low <= value <= high):  # type: ignore[operator]  # NaN is in no range
+        noun = "a number" if kind is float else "an integer"
+        raise ModelError(
+            f"sampling: {name}: found {brief(value)}, expected {noun} from {low:g} to {high:g}"
+        )
 
 
 class Candidates(NamedTuple):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spm.errors import VocabError
 
-MAX_KEY_BYTES: Final = 1024  # real keys are below 20
+MAX_KEY_BYTES: Final = 256  # real keys are below 20
 MAX_MATCHES: Final = 32  # normalizer.h, kMaxTrieResultsSize: no match after the 32nd is seen
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
-from spm.errors import VocabError
+from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.token import Stretch, Token
@@ -51,7 +51,7 @@ def dialect_of(vocab: Vocab, name: str) -> Dialect:
     Raises VocabError if the oracle would not read it, or if no dialect has that name.
     """
     if name not in _DIALECTS:
-        raise VocabError(f"dialect is {name!r}, expected {' or '.join(map(repr, _DIALECTS))}")
+        raise VocabError(f"dialect is {brief(name)}, expected {' or '.join(map(repr, _DIALECTS))}")
     return _DIALECTS[name](vocab)
 
 

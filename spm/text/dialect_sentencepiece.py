@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import EncodeError, VocabError, quoted
+from spm.errors import DecodeError, EncodeError, VocabError, quoted
 from spm.text.normalize import Normalizer, PrefixMatcher
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
@@ -171,7 +171,12 @@ class SentencePieceDecoder:
         if self.whole is None or self.dialect.denormalizer is None:
             return text
         self.whole += text
-        return self.dialect.denormalizer.normalize(bytes(self.whole))[0] if end else b""
+        if not end:
+            return b""
+        try:
+            return self.dialect.denormalizer.normalize(bytes(self.whole))[0]
+        except EncodeError as error:
+            raise DecodeError(f"denormaliser: {error}") from None
 
     def _text(self, i: int) -> bytes:
         vocab = self.dialect.vocab

@@ -16,7 +16,7 @@ from spm.errors import EncodeError
 from spm.text.dialect import Dialect
 from spm.text.token import Stretch, Token
 
-MAX_BYTES: Final = 4000  # an explanation is read by a person, and its cost is quadratic
+MAX_BYTES: Final = 2000  # an explanation is read by a person, and its cost is quadratic
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ def explain(dialect: Dialect, text: bytes, parse_special: bool) -> Explanation:
 def _part(dialect: Dialect, text: bytes, part: Token | Stretch) -> Part:
     if isinstance(part, Token):
         return Part((text[part.begin : part.end],), (), (part,))
+    if len(part.symbols) > MAX_BYTES:
+        raise EncodeError(
+            f"text: {len(part.symbols)} symbols, expected at most {MAX_BYTES} to explain"
+        )
     return Part(tuple(part.symbols), tuple(_merges(dialect, part)), tuple(dialect.tokens(part)))
 
 

@@ -15,10 +15,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
+from spm.errors import EncodeError
 from spm.text.charsmap import Charsmap
 from spm.text.utf8 import REPLACEMENT, characters, well_formed_size
 from spm.vocab import SPACE, Normalization
 
+MAX_GROWTH: Final = 100  # bytes of output for one of input; NFKC needs 18
 MAX_MATCHES: Final = 64  # normalizer.cc, PrefixMatcher: longer matches than the 64th are not seen
 
 
@@ -103,6 +105,11 @@ class Normalizer:
             if collapse and prefix:
                 after_space = prefix.endswith(b" ")
             pos += size
+            if len(out) > MAX_GROWTH * (pos + 1):
+                raise EncodeError(
+                    f"text: byte {pos}: the charsmap makes {len(out)} bytes of {pos},"
+                    f" expected at most {MAX_GROWTH} times as many"
+                )
         if collapse:
             pos = _drop_trailing(space, out, origin, pos)
         if rules.add_dummy_prefix and rules.treat_whitespace_as_suffix:
