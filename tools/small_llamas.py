@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spm.gguf import GGUF, Quantized, TensorType, quantize, write_gguf
+from spm.gguf.types import BLOCK_LAYOUTS
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -135,7 +136,7 @@ def tensors(case: Case) -> dict[str, Array]:
 
 
 BLOCK_TYPES = (TensorType.Q8_0, TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1)
-BLOCK = 32  # weights in a block of any of these types
+K_TYPES = (TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K)
 
 
 def requantise(source: Path, path: Path, kind: TensorType) -> Path:
@@ -147,6 +148,6 @@ def requantise(source: Path, path: Path, kind: TensorType) -> Path:
 
 
 def _blocks(array: Array, kind: TensorType) -> Array | Quantized:
-    if array.ndim < 2 or array.shape[-1] % BLOCK:
+    if array.ndim < 2 or array.shape[-1] % BLOCK_LAYOUTS[kind].values:
         return array
     return Quantized(kind, array.shape, quantize(kind, array))
