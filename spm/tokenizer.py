@@ -156,6 +156,8 @@ class Tokenizer:
         """The ids of many texts. Pure Python uses one thread, whatever `threads` allows."""
         if threads is not None and threads < 1:
             raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
+        if isinstance(texts, (str, bytes)):
+            raise TypeError(f"texts is {type(texts).__name__}, expected several texts")
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
             for text in texts
@@ -204,7 +206,9 @@ class Tokenizer:
         sentencepiece's normaliser does something else at the new end it may be a little shorter.
         """
         data = _bytes(text)
-        room = max_tokens - (self.vocab.add_bos + self.vocab.add_eos if add_special else 0)
+        room = operator.index(max_tokens) - (
+            self.vocab.add_bos + self.vocab.add_eos if add_special else 0
+        )
         tokens = list(self._tokens(data, parse_special))
         ends = [token.end for token in tokens[: max(room, 0)]]
         ends = [len(data)] if len(tokens) <= room else ends
@@ -233,7 +237,12 @@ class Tokenizer:
     # ---- ids -> text
 
     def decode(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> str:
-        """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
+        """The text of ids, with U+FFFD for what is not UTF-8.
+
+        In the llama.cpp dialect the text behind a BOS keeps the space that encoding put in front,
+        as there: decode(encode("a")) is " a" if the vocabulary adds BOS, and "a" if it does not.
+        Raises DecodeError for what is no id of the vocabulary.
+        """
         return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> bytes:

@@ -16,6 +16,18 @@ from spm.llama import Llama, Sampling, generate
 from spm.tokenizer import Tokenizer
 
 _DEFAULTS = Sampling()
+_ABOUT = {
+    "temperature": "how far to bend towards unlikely ids",
+    "top_k": "keep the K likeliest ids, 0 all",
+    "top_p": "keep the likeliest ids that together have this probability, 1 all",
+    "min_p": "keep ids at least this likely beside the likeliest, 0 all",
+    "typical_p": "keep the most typical ids that together have this probability, 1 all",
+    "repeat_penalty": "divide the logits of ids seen before, 1 off",
+    "frequency_penalty": "subtract this for each time an id was seen, 0 off",
+    "presence_penalty": "subtract this if an id was seen, 0 off",
+    "penalty_last_n": "how many ids back the penalties look",
+    "seed": "of the random numbers",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the text, or - for standard input")
     parser.add_argument("--ids", action="store_true", help="show the ids of prompt and answer")
-    parser.add_argument("--max-tokens", type=int, default=256, metavar="N")
+    parser.add_argument("--max-tokens", type=int, default=512, metavar="N", help="default 512")
     parser.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end before TEXT"
     )
@@ -35,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", help="auto or numpy")
     sampling = parser.add_argument_group("sampling; temperature 0 is greedy")
     for name, default in vars(_DEFAULTS).items():
-        option = "--" + name.replace("_", "-")
-        sampling.add_argument(option, type=type(default), default=default, metavar="X")
+        option, about = "--" + name.replace("_", "-"), f"{_ABOUT[name]} (default {default})"
+        sampling.add_argument(option, type=type(default), default=default, metavar="X", help=about)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,10 +61,14 @@ def run(args: argparse.Namespace) -> int:
         model = Llama.from_gguf(gguf, backend=args.backend)
         prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
         if args.ids and not args.json:
+            progress.clear()
             print("prompt ids:", *prompt_ids, flush=True)
         progress.say(f"reading {len(prompt_ids)} ids")
         ids: list[int] = []
         text = ""
+        if not args.json:
+            progress.clear()
+            print(prompt, end="", flush=True)
 
         def on_id(i: int) -> None:
             ids.append(i)
@@ -81,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     print()
     if args.ids:
         print("answer ids:", *ids)
-    progress.end()
+    progress.end(stopped=len(ids) == args.max_tokens)
     return 0
 
 
@@ -125,8 +141,9 @@ class Progress:
         seconds = time.monotonic() - self.began
         return (self.ids - 1) / seconds if self.ids > 1 and seconds > 0 else 0.0
 
-    def end(self) -> None:
-        """Tell the rate."""
+    def end(self, stopped: bool) -> None:
+        """Tell the rate, and whether there might have been more."""
         if self.shown:
             self.clear()
-            print(f"[{self.ids} ids, {self.rate:.0f} a second]", file=sys.stderr)
+            more = ", stopped by --max-tokens" if stopped else ""
+            print(f"[{self.ids} ids, {self.rate:.0f} a second{more}]", file=sys.stderr)

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import NoReturn
 
 from spm.cli import decode, encode, explain, generate, inspect
@@ -68,6 +69,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="spm", description="Exact ids for GGUF and sentencepiece vocabularies.")
+    parser.add_argument("--version", action="version", version=f"spm {version('spm')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in _VERBS:
         name = module.__name__.rpartition(".")[2]

@@ -44,6 +44,8 @@ def generate(
     ModelError for bad arguments and for a prompt longer than the context, and what `tok.encode`
     raises.
     """
+    if not isinstance(sampling, Sampling):
+        raise TypeError(f"sampling is {type(sampling).__name__}, expected Sampling")
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     if "" in stops:
         raise ModelError("stop: found an empty string, expected at least one character")

@@ -125,6 +125,8 @@ def tensor_shapes(config: LlamaConfig) -> tuple[Shapes, Shapes]:
 
 def _check(gguf: GGUF, required: Shapes, optional: Shapes) -> None:
     known = required | optional
+    if not gguf.tensors:
+        raise ModelError(f"{one_line(gguf.path)}: found no tensors, expected a model's weights")
     if unknown := sorted(set(gguf.tensors) - set(known)):
         names = ", ".join(map(one_line, unknown[:4]))
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""

@@ -33,7 +33,11 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     Raises VocabError if the file cannot be read, is malformed, or holds another kind of model.
     """
     source = one_line(Path(path))
-    model = Message(_read(Path(path)), source, _MODEL_FIELDS)
+    data = _read(Path(path))
+    try:
+        model = Message(data, source, _MODEL_FIELDS)
+    except VocabError as error:
+        raise VocabError(f"{error}: no sentencepiece .model") from None
     trainer = model.message(2, _TRAINER_FIELDS)
     kind = trainer.integer(3, 1)
     if kind != 2:
@@ -75,6 +79,8 @@ def _read(path: Path) -> bytes:
         raise VocabError(
             f"{one_line(path)}: {error.strerror}, expected a sentencepiece .model"
         ) from error
+    if data[:4] == b"GGUF":
+        raise VocabError(f"{one_line(path)}: a GGUF file, expected a sentencepiece .model")
     if not data:
         raise VocabError(f"{one_line(path)}: 0 bytes, expected a sentencepiece .model")
     return data

@@ -67,8 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--oracle", action="append", choices=list(files.SUFFIX), help="only this")
     options = parser.parse_args(arguments)
     oracles = options.oracle or list(files.SUFFIX)
-    for note in missing(oracles, real=bool(files.real_models())):
+    notes = list(missing(oracles, real=bool(files.real_models())))
+    for note in notes:
         print(note, file=sys.stderr)
+    if not options.check and not options.oracle and any("not found (import" in n for n in notes):
+        print("nothing written: the references must answer together, or name one with --oracle")
+        return 1
     if not options.check:
         print(f"{write(oracles)} files changed")
         return 0
@@ -77,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(message)
     if found:
         print(f"mend it with: {MEND}   (and say in CHANGELOG.md, 'Ids changed', why)")
+    print(f"{len(found)} files are stale" if found else "every file is fresh")
     return 1 if found else 0
 
 

@@ -86,9 +86,20 @@ def inputs(themes: tuple[str, ...] | None = None) -> Mapping[str, Case]:
         if themes is not None and path.stem not in themes:
             continue
         for line in path.read_text("ascii").splitlines():
-            record = json.loads(line)
-            found[record["id"]] = Case(record["id"], load_text(record), record["why"])
+            case = _case(path.stem, line)
+            if case.id in found:
+                raise SystemExit(f"{path.name}: case {case.id} stands twice, expected once")
+            found[case.id] = case
     return found
+
+
+def _case(theme: str, line: str) -> Case:
+    record = json.loads(line)
+    if not {"id", "why"} <= record.keys() or not {"text", "bytes_hex"} & record.keys():
+        raise SystemExit(f"{theme}.jsonl: {line[:80]}: expected id, why, and text or bytes_hex")
+    if not record["id"].startswith(f"{theme}/"):
+        raise SystemExit(f"{theme}.jsonl: case {record['id']}, expected an id like {theme}/...")
+    return Case(record["id"], load_text(record), record["why"])
 
 
 def line(record: Record) -> str:
