@@ -17,6 +17,7 @@ from spm.errors import DecodeError, DoubleBOSWarning, EncodeError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
+from spm.text.fast import fast_encoder
 from spm.text.stream import StreamDecoder, StreamEncoder
 from spm.text.token import Token
 from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
@@ -80,6 +81,14 @@ class Tokenizer:
 
     def __init__(self, vocab: Vocab, dialect: str) -> None:
         self._dialect: Dialect = dialect_of(vocab, dialect)
+        self._fast = fast_encoder(self._dialect)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_dialect": self._dialect}  # the core's tables are made anew from it
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._fast = fast_encoder(self._dialect)
 
     @classmethod
     def from_gguf(
@@ -135,7 +144,11 @@ class Tokenizer:
         need not be valid UTF-8. Raises EncodeError, or TypeError if `text` is neither str nor
         bytes. Warns of a second BOS.
         """
-        ids = [token.id for token in self._tokens(_bytes(text), parse_special)]
+        data = _bytes(text)
+        if self._fast:
+            ids = self._fast.encode(data, parse_special).tolist()
+        else:
+            ids = [token.id for token in self._tokens(data, parse_special)]
         return self._with_special(ids) if add_special else ids
 
     def encode_array(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+if importlib.util.find_spec("spm.native._core") is None:
+    os.environ.setdefault("SPM_NATIVE", "0")  # the pure path, chosen here and not announced
+CORE = "pure Python" if os.environ.get("SPM_NATIVE") == "0" else "compiled core"
 
 SHARED = Path(os.environ.get("SPM_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 
@@ -14,6 +19,14 @@ SHARED = Path(os.environ.get("SPM_SHARED", Path(__file__).parents[2] / "shared")
 for profile, examples in {"dev": 50, "ci": 200, "nightly": 20_000}.items():
     settings.register_profile(profile, max_examples=examples, deadline=None)
 settings.load_profile(os.environ.get("SPM_HYPOTHESIS", "dev"))
+
+
+def pytest_report_header() -> str:
+    """Say which path runs; with SPM_EXPECT set it must be that one."""
+    expected = os.environ.get("SPM_EXPECT", CORE)
+    if expected != CORE:
+        pytest.exit(f"the {CORE} would run, expected the {expected}", returncode=1)
+    return f"spm: {CORE}"
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ class LlamaCpp:
             if fragment.id is not None:
                 yield Token(fragment.id, fragment.begin, fragment.end)
             else:
-                yield _escape(text, fragment, after_special and self.vocab.add_space_prefix)
+                prefix = after_special and self.vocab.add_space_prefix
+                yield escape(text, fragment, prefix)
             after_special = fragment.id is not None
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
@@ -74,7 +75,8 @@ class LlamaCpp:
         return LlamaCppDecoder(self, skip_special)
 
 
-def _escape(text: bytes, fragment: Fragment, prefix: bool) -> Stretch:
+def escape(text: bytes, fragment: Fragment, prefix: bool) -> Stretch:
+    """One part of a text with ▁ for its spaces, and for one more in front if `prefix` is set."""
     begin, end, _ = fragment
     origin = [begin] * len(SPACE) if prefix else []
     for at in range(begin, end):

@@ -1,0 +1,95 @@
+// Characters of a text in space form.
+//
+// Inside pieces a space is written ▁ (U+2581). The core works on the text as it was typed and takes
+// U+0020 and U+2581 for the same character, so that nothing has to be copied or rewritten first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace spm {
+
+using Code = uint32_t;  // a code point in space form: U+2581 is U+0020
+
+constexpr Code kSpace = 0x20;
+constexpr Code kMark = 0x2581;
+constexpr char kMarkUtf8[] = "\xE2\x96\x81";
+
+// Bytes of the character that a lead byte begins, by the lead byte alone (llama.cpp unicode_len_utf8,
+// sentencepiece OneCharLen).
+inline unsigned lead_size(uint8_t lead) {
+  return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+}
+
+struct Character {
+  Code code;
+  unsigned size;  // bytes
+};
+
+// The character at `p`, which must be well-formed UTF-8.
+inline Character read_character(const char* p) {
+  const auto* u = reinterpret_cast<const uint8_t*>(p);
+  if (u[0] < 0x80) return {u[0], 1};
+  if (u[0] < 0xE0) return {Code(u[0] & 0x1F) << 6 | (u[1] & 0x3F), 2};
+  if (u[0] < 0xF0) {
+    Code code = Code(u[0] & 0x0F) << 12 | Code(u[1] & 0x3F) << 6 | (u[2] & 0x3F);
+    return {code == kMark ? kSpace : code, 3};
+  }
+  return {Code(u[0] & 0x07) << 18 | Code(u[1] & 0x3F) << 12 | Code(u[2] & 0x3F) << 6 | (u[3] & 0x3F), 4};
+}
+
+// Bytes of the well-formed character that begins at `p`, or 0.
+inline unsigned well_formed_size(const uint8_t* p, size_t left) {
+  auto tail = [&](unsigned i) { return i < left && (p[i] & 0xC0) == 0x80; };
+  uint8_t a = p[0];
+  if (a < 0x80) return 1;
+  if (a < 0xC2) return 0;
+  if (a < 0xE0) return tail(1) ? 2 : 0;
+  if (a < 0xF0) {
+    if (!tail(1) || !tail(2)) return 0;
+    if (a == 0xE0 && p[1] < 0xA0) return 0;
+    if (a == 0xED && p[1] > 0x9F) return 0;
+    return 3;
+  }
+  if (a > 0xF4 || !tail(1) || !tail(2) || !tail(3)) return 0;
+  if (a == 0xF0 && p[1] < 0x90) return 0;
+  if (a == 0xF4 && p[1] > 0x8F) return 0;
+  return 4;
+}
+
+// Where the first byte stands that begins no well-formed character; the text's size if there is none.
+inline size_t valid_prefix(std::string_view text) {
+  const auto* p = reinterpret_cast<const uint8_t*>(text.data());
+  size_t n = text.size(), i = 0;
+  while (i < n) {
+    while (i + 8 <= n) {  // eight ASCII bytes at a time
+      uint64_t word;
+      __builtin_memcpy(&word, p + i, 8);
+      if (word & 0x8080808080808080ull) break;
+      i += 8;
+    }
+    if (i >= n) break;
+    unsigned size = well_formed_size(p + i, n - i);
+    if (!size) return i;
+    i += size;
+  }
+  return n;
+}
+
+// A piece in space form: ▁ becomes a space.
+inline std::string to_space_form(std::string_view piece) {
+  std::string out;
+  for (size_t i = 0; i < piece.size();) {
+    if (piece.substr(i, 3) == kMarkUtf8) {
+      out += ' ';
+      i += 3;
+    } else {
+      out += piece[i++];
+    }
+  }
+  return out;
+}
+
+}  // namespace spm
