@@ -15,11 +15,18 @@ check:
 test *args:
     {{python}} -m pytest {{args}}
 
+# The tests without the compiled core
+[unix]
+test-pure *args:
+    SPM_NATIVE=0 SPM_EXPECT="pure Python" {{python}} -m pytest {{args}}
+
 # gguf, vocab and text are covered to the last branch by the project's own tests, without real data
 [unix]
 coverage:
-    SPM_SHARED=nowhere coverage run --branch --source=spm/gguf,spm/vocab,spm/text -m pytest -q -x
-    coverage report --fail-under=100 --show-missing --skip-covered
+    SPM_SHARED=nowhere SPM_NATIVE=0 SPM_EXPECT="pure Python" coverage run -p -m pytest -q -x
+    SPM_SHARED=nowhere SPM_NATIVE=1 coverage run -p -m pytest -q -x tests/test_native.py tests/test_tokenizer.py
+    coverage combine -q
+    coverage report --include='spm/gguf/*,spm/vocab/*,spm/text/*' --fail-under=100 --show-missing --skip-covered
 
 # Make the golden ids and texts again from the references that are installed
 golden:

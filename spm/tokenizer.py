@@ -144,19 +144,21 @@ class Tokenizer:
         need not be valid UTF-8. Raises EncodeError, or TypeError if `text` is neither str nor
         bytes. Warns of a second BOS.
         """
-        data = _bytes(text)
-        if self._fast:
-            ids = self._fast.encode(data, parse_special).tolist()
-        else:
-            ids = [token.id for token in self._tokens(data, parse_special)]
-        return self._with_special(ids) if add_special else ids
+        ids: list[int] = self.encode_array(
+            text, add_special=add_special, parse_special=parse_special
+        ).tolist()
+        return ids
 
     def encode_array(
         self, text: Text, *, add_special: bool = True, parse_special: bool = False
     ) -> NDArray[np.int32]:
         """As `encode`, int32 (n,)."""
-        ids = self.encode(text, add_special=add_special, parse_special=parse_special)
-        return np.array(ids, np.int32)
+        data = _bytes(text)
+        if self._fast:
+            ids = self._fast.encode(data, parse_special)
+        else:
+            ids = np.array([token.id for token in self._tokens(data, parse_special)], np.int32)
+        return self._with_special(ids) if add_special else ids
 
     def encode_batch(
         self,
@@ -200,7 +202,7 @@ class Tokenizer:
         ids = [token.id for token in tokens]
         spans = [(token.begin, token.end) for token in tokens]
         if add_special:
-            ids = self._with_special(ids)
+            ids = self._with_special(np.array(ids, np.int32)).tolist()
             bos, eos = self.vocab.add_bos, self.vocab.add_eos
             spans = [(0, 0)] * bos + spans + [(len(data), len(data))] * eos
         table = np.array(spans, np.int64).reshape(-1, 2)
@@ -208,7 +210,7 @@ class Tokenizer:
 
     def count(self, text: Text, *, add_special: bool = True, parse_special: bool = False) -> int:
         """How many ids `encode` gives."""
-        return len(self.encode(text, add_special=add_special, parse_special=parse_special))
+        return len(self.encode_array(text, add_special=add_special, parse_special=parse_special))
 
     def truncate(
         self, text: T, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
@@ -274,14 +276,14 @@ class Tokenizer:
     def _tokens(self, text: bytes, parse_special: bool) -> Iterator[Token]:
         return encode(self._dialect, text, parse_special)
 
-    def _with_special(self, ids: list[int]) -> list[int]:
+    def _with_special(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         vocab = self.vocab
         bos = [vocab.special_ids["bos"]] if vocab.add_bos else []
         eos = [vocab.special_ids["eos"]] if vocab.add_eos else []
-        if bos and ids[:1] == bos:
+        if bos and ids[:1].tolist() == bos:
             message = "the text begins with BOS and the vocabulary adds one: there are two now"
             warnings.warn(message, DoubleBOSWarning, stacklevel=_depth_of_caller())
-        return bos + ids + eos
+        return np.concatenate([bos, ids, eos], dtype=np.int32, casting="unsafe")
 
     def _checked(self, i: SupportsIndex) -> int:
         try:

@@ -21,12 +21,16 @@ for profile, examples in {"dev": 50, "ci": 200, "nightly": 20_000}.items():
 settings.load_profile(os.environ.get("SPM_HYPOTHESIS", "dev"))
 
 
-def pytest_report_header() -> str:
-    """Say which path runs; with SPM_EXPECT set it must be that one."""
+def pytest_sessionstart() -> None:
+    """With SPM_EXPECT set, the path that runs must be that one."""
     expected = os.environ.get("SPM_EXPECT", CORE)
     if expected != CORE:
         pytest.exit(f"the {CORE} would run, expected the {expected}", returncode=1)
-    return f"spm: {CORE}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which path ran."""
+    terminalreporter.write_line(f"spm: {CORE}")
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,9 @@ class UserDefined {
  public:
   void add(std::string text, int32_t id) {
     may_begin_[uint8_t(text[0])] = true;
-    longest_ = std::max(longest_, text.size());
+    sizes_.push_back(text.size());
+    std::sort(sizes_.begin(), sizes_.end(), std::greater<>());
+    sizes_.erase(std::unique(sizes_.begin(), sizes_.end()), sizes_.end());
     ids_.emplace(std::move(text), id);
   }
   bool empty() const { return ids_.empty(); }
@@ -72,15 +74,17 @@ class UserDefined {
   // The size of the piece that stands at `at` and its id; size 0 if none does.
   std::pair<size_t, int32_t> find(std::string_view text, size_t at) const {
     if (!may_begin_[uint8_t(text[at])]) return {0, 0};
-    for (size_t size = std::min(longest_, text.size() - at); size; size--)
-      if (auto found = ids_.find(std::string(text.substr(at, size))); found != ids_.end())
-        return {size, found->second};
+    for (size_t size : sizes_) {
+      if (size > text.size() - at) continue;
+      auto found = ids_.find(std::string(text.substr(at, size)));
+      if (found != ids_.end()) return {size, found->second};
+    }
     return {0, 0};
   }
 
  private:
   bool may_begin_[256] = {};
-  size_t longest_ = 0;
+  std::vector<size_t> sizes_;  // from the longest down
   std::unordered_map<std::string, int32_t> ids_;
 };
 
@@ -97,8 +101,11 @@ class Encoder {
       : vocabulary_(std::move(vocabulary)),
         symbols_(vocabulary_.pieces),
         joins_(vocabulary_.pieces),
+        cuts_(joins_),
         merger_(symbols_),
-        seed_(seed) {}
+        known_(kTableBits, seed) {
+    prefill();
+  }
 
   // Appends the ids of `text`. Any number of threads may encode at once.
   void encode(std::string_view text, bool prefix, Ids& ids) const {
@@ -127,7 +134,7 @@ class Encoder {
         scratch_ = std::move(encoder.free_.back());
         encoder.free_.pop_back();
       }
-      if (!scratch_) scratch_ = std::make_unique<Scratch>(UnitTable(kTableBits, encoder.seed_));
+      if (!scratch_) scratch_ = std::make_unique<Scratch>(Scratch{encoder.known_, {}});
     }
     ~Lease() {
       std::lock_guard lock(encoder_.mutex_);
@@ -157,44 +164,81 @@ class Encoder {
     if (begin < text.size()) encode_stretch(text.substr(begin), false, ids, scratch);
   }
 
-  void encode_stretch(std::string_view text, bool prefix, Ids& ids, Scratch& scratch) const {
-    size_t begin = 0;
-    if (prefix) {
-      begin = end_of_unit(text, 0, kSpace);
-      std::string first = ' ' + std::string(text.substr(0, begin));
-      encode_unit(first, first.size(), ids, scratch);
-    }
-    while (begin < text.size()) {
-      Character first = read_character(text.data() + begin);
-      size_t end = end_of_unit(text, begin + first.size, first.code);
-      encode_unit(text.substr(begin), end - begin, ids, scratch);
-      begin = end;
+  // Every piece is a unit that will come: its ids are known before the first text is.
+  void prefill() {
+    Scratch scratch{UnitTable(1, 0), {}};
+    Ids ids;
+    for (size_t i = vocabulary_.pieces.size(); i-- > 0;) {  // the best ranks last, where they stay
+      std::string_view text = vocabulary_.pieces[i].text;
+      if (text.size() > kMaxUnit) continue;
+      ids.resize(0);
+      try {
+        merge_unit(text, ids, scratch);
+      } catch (const NoPieceForByte&) {
+        continue;
+      }
+      if (ids.size() > kMaxIds) continue;
+      char padded[16] = {};
+      std::memcpy(padded, text.data(), text.size());
+      known_.insert(unit_key(padded, text.size()), ids.data(), ids.size());
     }
   }
 
-  // The next place at or after `at` where the text may be cut; `before` is the character before it.
-  size_t end_of_unit(std::string_view text, size_t at, Code before) const {
-    while (at < text.size()) {
-      Character next = read_character(text.data() + at);
+  void encode_stretch(std::string_view text, bool prefix, Ids& ids, Scratch& scratch) const {
+    const char* const end = text.data() + text.size();
+    const char* begin = text.data();
+    if (prefix) {
+      begin = end_of_unit(begin, end, kSpace);
+      std::string first = ' ' + std::string(text.data(), begin);
+      encode_unit(first.data(), first.size(), first.data() + first.size(), ids, scratch);
+    }
+    for (const char* block = begin + 1; block < end; block += 64) {
+      size_t n = std::min<size_t>(64, size_t(end - block));
+      uint64_t mask = cuts_.mask(reinterpret_cast<const uint8_t*>(block), n);
+      for (; mask; mask &= mask - 1) {
+        const char* cut = block + std::countr_zero(mask);
+        encode_coarse(begin, cut, end, ids, scratch);
+        begin = cut;
+      }
+    }
+    if (begin < end) encode_coarse(begin, end, end, ids, scratch);
+  }
+
+  // What coarse cuts left together: cut exactly, where it is too long for the table.
+  void encode_coarse(const char* begin, const char* cut, const char* end, Ids& ids,
+                     Scratch& scratch) const {
+    if (size_t(cut - begin) <= kMaxUnit)
+      return encode_unit(begin, size_t(cut - begin), end, ids, scratch);
+    while (begin < cut) {
+      Character first = read_character(begin);
+      const char* next = end_of_unit(begin + first.size, cut, first.code);
+      encode_unit(begin, size_t(next - begin), end, ids, scratch);
+      begin = next;
+    }
+  }
+
+  // The next place where the text may be cut, at or after `p`; `before` is the character before it.
+  const char* end_of_unit(const char* p, const char* end, Code before) const {
+    while (p < end) {
+      Character next = read_character(p);
       if (!joins_.join(before, next.code)) break;
       before = next.code;
-      at += next.size;
+      p += next.size;
     }
-    return at;
+    return p;
   }
 
-  // The first `size` bytes of `text`; what follows is looked at but means nothing.
-  void encode_unit(std::string_view text, size_t size, Ids& ids, Scratch& scratch) const {
-    if (size > kMaxUnit) return merge_unit(text.substr(0, size), ids, scratch);
+  // One unit of `size` bytes; the text goes on to `end`, which tells what may be read.
+  void encode_unit(const char* p, size_t size, const char* end, Ids& ids, Scratch& scratch) const {
+    if (size > kMaxUnit) return merge_unit({p, size}, ids, scratch);
     char padded[16] = {};
-    const char* p = text.data();
-    if (text.size() < 16) p = static_cast<const char*>(std::memcpy(padded, p, text.size()));
-    Key key = unit_key(p, size);
-    size_t n = scratch.units.find(key, ids.room(kMaxIds));
-    if (n) return ids.add(n);
+    const char* source = p;
+    if (end - p < 16) source = static_cast<const char*>(std::memcpy(padded, p, size));
+    Key key = unit_key(source, size);
+    if (size_t n = scratch.units.find(key, ids.room(kMaxIds))) return ids.add(n);
     size_t before = ids.size();
-    merge_unit(text.substr(0, size), ids, scratch);
-    n = ids.size() - before;
+    merge_unit({p, size}, ids, scratch);
+    size_t n = ids.size() - before;
     if (n <= kMaxIds) scratch.units.insert(key, ids.data() + before, n);
   }
 
@@ -237,8 +281,9 @@ class Encoder {
   Vocabulary vocabulary_;
   Symbols symbols_;
   Joins joins_;
+  CoarseCuts cuts_;
   Merger merger_;
-  uint64_t seed_;
+  UnitTable known_;  // what every scratch begins with
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> free_;
 };

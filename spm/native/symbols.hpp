@@ -99,10 +99,19 @@ class TextTable {
  public:
   explicit TextTable(const std::vector<Mergeable>& pieces)
       : pieces_(pieces), slots_(std::bit_ceil(2 * pieces.size() + 1), kNoSymbol) {
-    for (Symbol s = 0; s < pieces.size(); s++) slots_[slot(pieces[s].text)] = s;
+    for (Symbol s = 0; s < pieces.size(); s++) {
+      const std::string& text = pieces[s].text;
+      if (text.size() >= sizes_.size()) sizes_.resize(text.size() + 1);
+      sizes_[text.size()] = true;
+      slots_[slot(text)] = s;
+    }
   }
 
-  Symbol find(std::string_view text) const { return slots_[slot(text)]; }
+  // Sizes that no piece has are answered without a look at the text: a piece of a megabyte has a
+  // million splits, and to hash both halves of each would take for ever.
+  Symbol find(std::string_view text) const {
+    return text.size() < sizes_.size() && sizes_[text.size()] ? slots_[slot(text)] : kNoSymbol;
+  }
 
  private:
   size_t slot(std::string_view text) const {
@@ -112,6 +121,7 @@ class TextTable {
   }
   const std::vector<Mergeable>& pieces_;
   std::vector<Symbol> slots_;
+  std::vector<bool> sizes_;
 };
 
 // Code point -> something, dense for the basic plane, hashed above it.

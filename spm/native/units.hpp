@@ -24,17 +24,24 @@ struct Key {
   bool operator==(const Key&) const = default;
 };
 
+// What remains of 16 bytes when only the first `size` count.
+struct KeyMasks {
+  Key of[kMaxUnit + 1];
+  constexpr KeyMasks() : of() {
+    for (size_t size = 0; size <= kMaxUnit; size++) {
+      of[size].low = size < 8 ? (1ull << 8 * size) - 1 : ~0ull;
+      of[size].high = size < 8 ? 0 : (1ull << 8 * (size - 8)) - 1;
+    }
+  }
+};
+inline constexpr KeyMasks kKeyMasks;
+
 // The key of a unit of `size` bytes; 16 bytes from `p` must be readable.
 inline Key unit_key(const char* p, size_t size) {
   Key key;
   std::memcpy(&key, p, 16);
-  if (size < 8) {
-    key.low &= (1ull << 8 * size) - 1;
-    key.high = 0;
-  } else {
-    key.high &= (1ull << 8 * (size - 8)) - 1;
-  }
-  key.high |= uint64_t(size) << 56;
+  key.low &= kKeyMasks.of[size].low;
+  key.high = (key.high & kKeyMasks.of[size].high) | uint64_t(size) << 56;
   return key;
 }
 

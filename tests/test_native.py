@@ -1,0 +1,156 @@
+"""The compiled core equals the specification, is chosen as asked, and is missed out loud."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spm import EncodeError, SpmError, Tokenizer
+from spm.native import core
+from spm.text.fast import fast_encoder
+from tests.making import HEAD, piece, write_vocab
+from tools.differential import texts
+
+VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
+FILES = sorted(path for path in VOCABS.iterdir() if path.suffix in (".model", ".gguf"))
+
+needs_core = pytest.mark.skipif(core is None, reason="the compiled core is not built")
+
+
+@cache
+def tokenizer(path: Path) -> Tokenizer | None:
+    make = Tokenizer.from_gguf if path.suffix == ".gguf" else Tokenizer.from_sentencepiece
+    try:
+        return make(path)
+    except SpmError:
+        return None
+
+
+def specified(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | str:
+    """What the pure Python path says: ids, or the error."""
+    try:
+        return [token.id for token in tok._tokens(text, parse_special)]
+    except EncodeError as error:
+        return str(error)
+
+
+def encoded(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | str:
+    try:
+        return tok.encode(text, add_special=False, parse_special=parse_special)
+    except EncodeError as error:
+        return str(error)
+
+
+@needs_core
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_core_equals_the_specification(path: Path) -> None:
+    tok = tokenizer(path)
+    if tok is None or fast_encoder(tok._dialect) is None:
+        pytest.skip("this vocabulary goes the way of the specification")
+    rng = random.Random(path.name)
+    for text in texts(rng, list(tok.vocab.pieces), 300, [b"", b" ", "▁".encode(), b"\0", b"\xff"]):
+        for parse_special in {False, tok.dialect == "llama.cpp"}:
+            assert specified(tok, text, parse_special) == encoded(tok, text, parse_special)
+
+
+@needs_core
+@given(st.lists(st.sampled_from(["a", "b", " ", "▁", "é", "日", "🦙", "ab", "\n"]), max_size=300))
+def test_long_units_equal_the_specification(parts: list[str]) -> None:
+    tok = tokenizer(VOCABS / "identity.gguf")
+    assert tok is not None
+    text = "".join(parts).encode()
+
+    assert specified(tok, text, False) == encoded(tok, text, False)
+
+
+@needs_core
+@pytest.mark.parametrize("unit", ["a", " ", "▁", "ab", "🦙", "é ", "=", "\n"])
+def test_what_is_never_cut_is_merged_as_a_whole(unit: str) -> None:
+    for path in (VOCABS / "identity.gguf", VOCABS / "runs.gguf", VOCABS / "identity.model"):
+        tok = tokenizer(path)
+        assert tok is not None
+        for n in (1, 14, 15, 16, 31, 32, 33, 63, 64, 65, 2000):
+            text = (unit * n).encode()
+            assert specified(tok, text, False) == encoded(tok, text, False)
+
+
+@needs_core
+def test_ties_are_leftmost_in_short_and_in_long_units(tmp_path: Path) -> None:
+    entries = [*HEAD, piece("▁", -1), piece("a", -1), piece("b", -1)]
+    entries += [piece(p, -2) for p in ("aa", "ab", "ba", "bb", "aab", "bba")]
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries))
+    rng = random.Random(3)
+    for size in [5, 20, 31, 32, 33, 100, 500]:
+        text = bytes(rng.choices(b"ab", k=size))
+        assert specified(tok, text, False) == encoded(tok, text, False)
+
+
+@needs_core
+def test_many_threads_may_encode_at_once() -> None:
+    tok = tokenizer(VOCABS / "identity.gguf")
+    assert tok is not None
+    rng = random.Random(1)
+    lines = list(texts(rng, list(tok.vocab.pieces), 400, []))
+    expected = [specified(tok, line, False) for line in lines]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert expected == list(pool.map(lambda line: encoded(tok, line, False), lines))
+
+
+@needs_core
+def test_a_tokenizer_from_a_pickle_has_its_core_again() -> None:
+    tok = pickle.loads(pickle.dumps(tokenizer(VOCABS / "identity.gguf")))
+
+    assert tok._fast is not None
+    assert specified(tok, b"Hello world", False) == encoded(tok, b"Hello world", False)
+
+
+@needs_core
+def test_the_array_is_the_caller_s_own() -> None:
+    tok = tokenizer(VOCABS / "identity.gguf")
+    assert tok is not None
+    ids = tok.encode_array("Hello world", add_special=False)
+    again = tok.encode_array("Hello world", add_special=False)
+    ids[:] = -1
+
+    assert np.int32 == again.dtype
+    assert (again >= 0).all()
+
+
+ENCODE = f"import spm; print(spm.Tokenizer.from_gguf({str(VOCABS / 'ties.gguf')!r}).encode('a'))"
+HIDDEN = "import sys; sys.modules['spm.native._core'] = None; "
+
+
+def python(program: str, native: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, env={"SPM_NATIVE": native}, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_without_the_core_it_works_and_says_so_once() -> None:
+    result = python(HIDDEN + ENCODE + "; " + ENCODE, "")
+
+    assert (0, 1) == (result.returncode, result.stderr.count("without its compiled core"))
+    assert 2 == result.stdout.count("[")
+
+
+def test_the_pure_path_that_was_asked_for_is_not_announced() -> None:
+    assert (0, "") == (python(ENCODE, "0").returncode, python(ENCODE, "0").stderr)
+
+
+def test_the_core_that_was_insisted_on_must_be_there() -> None:
+    result = python(HIDDEN + ENCODE, "1")
+
+    assert 1 == result.returncode
+    assert "SPM_NATIVE is 1, but there is no compiled core" in result.stderr
