@@ -4,8 +4,8 @@
 
 MODEL is a sentencepiece `.model` or a GGUF, TEXT a file of real text. Prints the machine and the
 versions, then one line for each program: opening the vocabulary, and encoding the text as lines and
-as one; medians of several runs, so all but the first are repeats. A reference that is not installed,
-or that does not read MODEL, is named as missing.
+as one; medians of several runs, so all but the first are repeats. A reference that is not
+installed, or that does not read MODEL, is named as missing.
 """
 
 from __future__ import annotations
