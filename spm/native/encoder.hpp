@@ -4,7 +4,12 @@
 // with one more ▁ in front if `prefix` is set; nothing else is normalised here.
 #pragma once
 
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <memory>
+#include <new>
 #include <mutex>
 #include <string>
 #include <string_view>

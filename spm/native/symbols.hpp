@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -39,12 +40,12 @@ inline uint64_t hash_text(std::string_view text) {
   size_t n = text.size();
   for (; n >= 8; p += 8, n -= 8) {
     uint64_t word;
-    __builtin_memcpy(&word, p, 8);
+    std::memcpy(&word, p, 8);
     h = (h ^ word) * 0xD6E8FEB86659FD93ull;
     h ^= h >> 32;
   }
   uint64_t rest = 0;
-  __builtin_memcpy(&rest, p, n);
+  std::memcpy(&rest, p, n);
   h = (h ^ rest) * 0xD6E8FEB86659FD93ull;
   return h ^ h >> 29;
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -66,7 +67,7 @@ inline size_t valid_prefix(std::string_view text) {
   while (i < n) {
     while (i + 8 <= n) {  // eight ASCII bytes at a time
       uint64_t word;
-      __builtin_memcpy(&word, p + i, 8);
+      std::memcpy(&word, p + i, 8);
       if (word & 0x8080808080808080ull) break;
       i += 8;
     }
