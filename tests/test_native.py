@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from spm import EncodeError, SpmError, Tokenizer
 from spm.native import core
 from spm.text.fast import fast_encoder
-from tests.making import HEAD, piece, write_vocab
+from tests.making import BYTES, HEAD, piece, write_vocab
 from tools.differential import texts
 
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
@@ -93,6 +93,15 @@ def test_ties_are_leftmost_in_short_and_in_long_units(tmp_path: Path) -> None:
     for size in [5, 20, 31, 32, 33, 100, 500]:
         text = bytes(rng.choices(b"ab", k=size))
         assert specified(tok, text, False) == encoded(tok, text, False)
+
+
+@needs_core
+def test_a_space_that_is_no_piece_is_spelled_as_the_mark_it_stands_for(tmp_path: Path) -> None:
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", [*HEAD, *BYTES, piece("a", -1)]))
+    ids = [tok.vocab.piece_to_id[b"<0x%02X>" % byte] for byte in "▁".encode()]
+
+    assert [*ids, tok.vocab.piece_to_id[b"a"], *ids] == tok.encode("a ", add_special=False)
+    assert specified(tok, b"a  \xff", False) == encoded(tok, b"a  \xff", False)
 
 
 @needs_core
