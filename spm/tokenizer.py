@@ -168,7 +168,7 @@ class Tokenizer:
         add_special: bool = True,
         parse_special: bool = False,
     ) -> Batch:
-        """The ids of many texts. Pure Python uses one thread, whatever `threads` allows."""
+        """The ids of many texts. So far one thread does it, whatever `threads` allows."""
         if threads is not None and threads < 1:
             raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
         if isinstance(texts, (str, bytes)):

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from spm import EncodeError, SpmError, Tokenizer
 from spm.native import core
 from spm.text.fast import fast_encoder
-from tests.making import BYTES, HEAD, piece, write_vocab
+from tests.making import (
+    BYTES,
+    HEAD,
+    normalizer_spec,
+    piece,
+    trainer_spec,
+    write_model,
+    write_vocab,
+)
 from tools.differential import texts
 
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
@@ -102,6 +110,27 @@ def test_a_space_that_is_no_piece_is_spelled_as_the_mark_it_stands_for(tmp_path:
 
     assert [*ids, tok.vocab.piece_to_id[b"a"], *ids] == tok.encode("a ", add_special=False)
     assert specified(tok, b"a  \xff", False) == encoded(tok, b"a  \xff", False)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "whole",
+    [
+        ["a" * n for n in range(1, 91)] + ["b"],  # sentencepiece sees no match after the 64th
+        [b"x\xff", b"\xe2\x96"],  # malformed pieces, which malformed text can contain
+        ["a" * n + "b" for n in range(1, 1000)],  # a thousand sizes to try at every character
+    ],
+)
+def test_user_defined_pieces_that_the_core_does_not_take(
+    tmp_path: Path, whole: list[str | bytes]
+) -> None:
+    rules = normalizer_spec(remove=False)
+    entries = [*HEAD, *BYTES, piece("▁", -1), *(piece(p, 0, 4) for p in whole), piece("c", -2)]
+    specs = {"trainer": trainer_spec(byte_fallback=True), "normalizer": rules}
+    tok = Tokenizer.from_sentencepiece(write_model(tmp_path / "v.model", entries, **specs))
+
+    for text in (b"", b"a" * 200 + b"b", b"x\xffc", b"\xe2\x96\xffx", b"c" + b"a" * 70, b"\xff"):
+        assert specified(tok, text, False) == encoded(tok, text, False)
 
 
 @needs_core

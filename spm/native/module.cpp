@@ -61,7 +61,8 @@ NB_MODULE(_core, m) {
     try {
       std::rethrow_exception(p);
     } catch (const spm::NoPieceForByte& error) {
-      PyErr_SetObject(PyExc_LookupError, PyLong_FromLong(error.byte));
+      nb::object byte = nb::steal(PyLong_FromLong(error.byte));
+      PyErr_SetObject(PyExc_LookupError, byte.ptr());
     }
   });
   m.def("valid_prefix", [](nb::bytes text) { return spm::valid_prefix(view(text)); }, "text"_a);

@@ -8,7 +8,7 @@ None), or one part of one text.
 from __future__ import annotations
 
 import secrets
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp, escape
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.fragments import Fragment, partition
-from spm.text.normalize import MAX_MATCHES
+from spm.text.normalize import PrefixMatcher
 from spm.text.utf8 import REPLACEMENT, split_unfinished
 from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
+
+MAX_WHOLE_BYTES: Final = 128  # of a user-defined piece: the core tries every size they have
 
 Ids = NDArray[np.int32]
 
@@ -49,9 +51,15 @@ def fast_encoder(dialect: Dialect) -> FastEncoder | None:
 def _only_spaces_change(dialect: SentencePiece) -> bool:
     rules = dialect.rules
     changes = rules.charsmap or rules.remove_extra_whitespaces or rules.treat_whitespace_as_suffix
-    nested = max(dialect.user_defined.seen, default=0) != len(dialect.user_defined.seen) - 1
-    capped = nested and len(dialect.user_defined.seen) > MAX_MATCHES
-    return rules.escape_whitespaces and not (changes or dialect.unused or capped)
+    plain = rules.escape_whitespaces and not (changes or dialect.unused)
+    return plain and _are_simple(dialect.user_defined)
+
+
+def _are_simple(user_defined: PrefixMatcher) -> bool:
+    """Whether the longest match is the one that counts, in well-formed text and in little time."""
+    capped = user_defined.seen != list(range(len(user_defined.seen)))
+    well_formed = all(_is_utf8(piece) for piece in user_defined.pieces)
+    return well_formed and not capped and user_defined.longest <= MAX_WHOLE_BYTES
 
 
 class FastLlamaCpp:
@@ -135,10 +143,15 @@ def _byte_ids(dialect: Dialect) -> list[int]:
 
 def _can_occur(piece: bytes) -> bool:
     """Whether a text of valid UTF-8, with ▁ for its spaces, can contain a piece."""
+    return bool(piece) and b" " not in piece and _is_utf8(piece)
+
+
+def _is_utf8(piece: bytes) -> bool:
     try:
-        return bool(piece) and " " not in piece.decode()
+        piece.decode()
     except UnicodeDecodeError:
         return False
+    return True
 
 
 def _encode(encoder: Any, text: bytes, prefix: bool, vocab: Vocab) -> Ids:
