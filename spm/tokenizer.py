@@ -7,8 +7,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, SupportsIndex, TypeAlias, TypeVar
+from typing import Final, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from spm.errors import DecodeError, DoubleBOSWarning, EncodeError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
-from spm.text.fast import fast_encoder
+from spm.text.fast import CACHE_BYTES, fast_encoder
 from spm.text.stream import StreamDecoder, StreamEncoder
 from spm.text.token import Token
+from spm.text.utf8 import utf8
 from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
 
 Text: TypeAlias = str | bytes
@@ -79,30 +81,54 @@ class Batch:
 class Tokenizer:
     """Text -> ids -> text, exactly as `dialect` does it. Immutable and thread-safe."""
 
-    def __init__(self, vocab: Vocab, dialect: str) -> None:
+    def __init__(self, vocab: Vocab, dialect: str, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._dialect: Dialect = dialect_of(vocab, dialect)
-        self._fast = fast_encoder(self._dialect)
+        self._cache_bytes = cache_bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the core's tables, and let its own functions stand where the methods do.
+
+        A Python frame in between would take as long as the ids of a short text.
+        """
+        self._fast = fast_encoder(self._dialect, self._cache_bytes)
+        if self._fast is None or self._dialect.unused:
+            return
+        for name, method in _IN_THE_CORE.items():
+            if getattr(type(self), name) is method:  # nobody has put another in its place
+                setattr(self, name, getattr(self._fast, name))
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_dialect": self._dialect}  # the core's tables are made anew from it
+        return {"_dialect": self._dialect, "_cache_bytes": self._cache_bytes}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
-        self._fast = fast_encoder(self._dialect)
+        self._begin()
 
     @classmethod
     def from_gguf(
-        cls, source: str | os.PathLike[str] | GGUF, *, dialect: str = "llama.cpp"
+        cls,
+        source: str | os.PathLike[str] | GGUF,
+        *,
+        dialect: str = "llama.cpp",
+        cache_bytes: int = CACHE_BYTES,
     ) -> Tokenizer:
-        """Read the vocabulary of a GGUF file. Raises GGUFError or VocabError."""
+        """Read the vocabulary of a GGUF file. Raises GGUFError or VocabError.
+
+        `cache_bytes` bounds what the compiled core keeps of the texts it has seen.
+        """
         if isinstance(source, GGUF):
-            return cls(vocab_from_gguf(source), dialect)
+            return cls(vocab_from_gguf(source), dialect, cache_bytes=cache_bytes)
         with GGUF.open(source) as gguf:
-            return cls(vocab_from_gguf(gguf), dialect)
+            return cls(vocab_from_gguf(gguf), dialect, cache_bytes=cache_bytes)
 
     @classmethod
     def from_sentencepiece(
-        cls, path: str | os.PathLike[str], *, dialect: str = "sentencepiece"
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        dialect: str = "sentencepiece",
+        cache_bytes: int = CACHE_BYTES,
     ) -> Tokenizer:
         """Read a sentencepiece BPE `.model`. Raises VocabError.
 
@@ -112,7 +138,7 @@ class Tokenizer:
         vocab = vocab_from_sentencepiece(path)
         if dialect == "llama.cpp":
             vocab = as_converted(vocab)
-        return cls(vocab, dialect)
+        return cls(vocab, dialect, cache_bytes=cache_bytes)
 
     @property
     def vocab(self) -> Vocab:
@@ -150,15 +176,26 @@ class Tokenizer:
         return ids
 
     def encode_array(
-        self, text: Text, *, add_special: bool = True, parse_special: bool = False
+        self,
+        text: Text,
+        *,
+        add_special: bool = True,
+        parse_special: bool = False,
+        threads: int | None = None,
     ) -> NDArray[np.int32]:
-        """As `encode`, int32 (n,)."""
-        data = _bytes(text)
-        if self._fast:
-            ids = self._fast.encode(data, parse_special)
-        else:
-            ids = np.array([token.id for token in self._tokens(data, parse_special)], np.int32)
-        return self._with_special(ids) if add_special else ids
+        """As `encode`, int32 (n,).
+
+        A long text is cut into parts for `threads`; None is as many as are worth it.
+        """
+        _check_threads(threads)
+        if self._fast is not None:
+            with suppress(NotImplementedError):  # UNUSED pieces: the specification takes them apart
+                ids: NDArray[np.int32] = self._fast.encode_array(
+                    text, add_special=add_special, parse_special=parse_special, threads=threads
+                )
+                return ids
+        tokens = encode(self._dialect, utf8(text), parse_special)
+        return self._with_special([token.id for token in tokens], add_special, add_special)
 
     def encode_batch(
         self,
@@ -168,11 +205,15 @@ class Tokenizer:
         add_special: bool = True,
         parse_special: bool = False,
     ) -> Batch:
-        """The ids of many texts. So far one thread does it, whatever `threads` allows."""
-        if threads is not None and threads < 1:
-            raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
+        """The ids of many texts, on as many `threads` as are worth it unless it says how many."""
+        _check_threads(threads)
         if isinstance(texts, (str, bytes)):
             raise TypeError(f"texts is {type(texts).__name__}, expected several texts")
+        texts = tuple(texts)
+        if self._fast is not None:
+            with suppress(NotImplementedError):
+                found = self._fast.encode_batch(texts, threads or 0, add_special, parse_special)
+                return Batch(*found, self.vocab.pad_id)
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
             for text in texts
@@ -197,19 +238,26 @@ class Tokenizer:
         """
         if unit not in ("char", "byte"):
             raise EncodeError(f"unit is {brief(unit)}, expected 'char' or 'byte'")
-        data = _bytes(text)
-        tokens = list(self._tokens(data, parse_special))
-        ids = [token.id for token in tokens]
-        spans = [(token.begin, token.end) for token in tokens]
-        if add_special:
-            ids = self._with_special(np.array(ids, np.int32)).tolist()
-            bos, eos = self.vocab.add_bos, self.vocab.add_eos
-            spans = [(0, 0)] * bos + spans + [(len(data), len(data))] * eos
-        table = np.array(spans, np.int64).reshape(-1, 2)
-        return ids, table if unit == "byte" else _characters_before(data)[table]
+        data = utf8(text)
+        if unit == "char":
+            _check_valid(data)
+        ids, spans = self._locate(data, parse_special, None, unit)
+        if not add_special:
+            return ids.tolist(), spans
+        size = len(data.decode()) if unit == "char" else len(data)
+        before = np.zeros((int(self.vocab.add_bos), 2), np.int64)
+        behind = np.full((int(self.vocab.add_eos), 2), size, np.int64)
+        return (
+            self._with_special(ids.tolist(), True, True).tolist(),
+            np.concatenate([before, spans, behind]),
+        )
 
     def count(self, text: Text, *, add_special: bool = True, parse_special: bool = False) -> int:
-        """How many ids `encode` gives."""
+        """How many ids `encode` gives. The core keeps none of them."""
+        if self._fast is not None:
+            with suppress(NotImplementedError):
+                n: int = self._fast.count(text, add_special=add_special, parse_special=parse_special)
+                return n
         return len(self.encode_array(text, add_special=add_special, parse_special=parse_special))
 
     def truncate(
@@ -219,19 +267,21 @@ class Tokenizer:
 
         It has at most `max_tokens` ids, BOS and EOS included, and is empty if nothing fits. Where
         sentencepiece's normaliser does something else at the new end it may be a little shorter.
+        The core encodes no more of the text than that.
         """
-        data = _bytes(text)
+        data = utf8(text)
         room = operator.index(max_tokens) - (
             self.vocab.add_bos + self.vocab.add_eos if add_special else 0
         )
-        tokens = list(self._tokens(data, parse_special))
-        ends = [token.end for token in tokens[: max(room, 0)]]
-        ends = [len(data)] if len(tokens) <= room else ends
+        ids, spans = self._locate(data, parse_special, max(room, 0), "byte")
+        if len(ids) <= room:
+            return text
+        ends = spans[: max(room, 0), 1].tolist()
         if isinstance(text, str):  # never half a character
             ends = [end for end in ends if end == len(data) or data[end] & 0xC0 != 0x80]
 
         def fits(end: int) -> bool:
-            return sum(1 for _ in self._tokens(data[:end], parse_special)) <= room
+            return self.count(data[:end], add_special=False, parse_special=parse_special) <= room
 
         steps = (1 << i for i in range(len(ends).bit_length()))  # back by 1, 2, 4, ... tokens
         end = next((ends[-step] for step in steps if fits(ends[-step])), 0)
@@ -241,13 +291,11 @@ class Tokenizer:
         self, *, add_special: bool = True, parse_special: bool = False
     ) -> StreamEncoder:
         """Encode a text that comes in parts: the same ids as `encode` of the whole."""
-        return StreamEncoder(
-            lambda text: self.encode(text, add_special=add_special, parse_special=parse_special)
-        )
+        return StreamEncoder(_StreamParts(self, add_special, parse_special))
 
     def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
         """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""
-        return explain(self._dialect, _bytes(text), parse_special)
+        return explain(self._dialect, utf8(text), parse_special)
 
     # ---- ids -> text
 
@@ -273,17 +321,30 @@ class Tokenizer:
 
     # ---- inside
 
-    def _tokens(self, text: bytes, parse_special: bool) -> Iterator[Token]:
-        return encode(self._dialect, text, parse_special)
+    def _locate(
+        self, data: bytes, parse_special: bool, limit: int | None, unit: Unit
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of a text, without BOS and EOS, and their spans; all of more than `limit` or not."""
+        if self._fast is not None:
+            with suppress(NotImplementedError):
+                found: tuple[NDArray[np.int32], NDArray[np.int64]] = self._fast.locate(
+                    data, parse_special, sys.maxsize if limit is None else limit, unit == "char"
+                )
+                return found
+        tokens = list(encode(self._dialect, data, parse_special))
+        spans = np.array([(t.begin, t.end) for t in tokens], np.int64).reshape(-1, 2)
+        if unit == "char":
+            spans = _characters_before(data)[spans]
+        return np.array([token.id for token in tokens], np.int32), spans
 
-    def _with_special(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _with_special(self, ids: list[int], add_bos: bool, add_eos: bool) -> NDArray[np.int32]:
         vocab = self.vocab
-        bos = [vocab.special_ids["bos"]] if vocab.add_bos else []
-        eos = [vocab.special_ids["eos"]] if vocab.add_eos else []
-        if bos and ids[:1].tolist() == bos:
+        bos = [vocab.special_ids["bos"]] if vocab.add_bos and add_bos else []
+        eos = [vocab.special_ids["eos"]] if vocab.add_eos and add_eos else []
+        if bos and ids[:1] == bos:
             message = "the text begins with BOS and the vocabulary adds one: there are two now"
             warnings.warn(message, DoubleBOSWarning, stacklevel=_depth_of_caller())
-        return np.concatenate([bos, ids, eos], dtype=np.int32, casting="unsafe")
+        return np.array([*bos, *ids, *eos], np.int32)
 
     def _checked(self, i: SupportsIndex) -> int:
         try:
@@ -295,6 +356,13 @@ class Tokenizer:
         return n
 
 
+_IN_THE_CORE: Final = {
+    "encode": Tokenizer.encode,
+    "encode_array": Tokenizer.encode_array,
+    "count": Tokenizer.count,
+}
+
+
 def _depth_of_caller() -> int:
     """How many frames up the code stands that called into this package: the one to blame."""
     depth, frame = 1, sys._getframe(1)
@@ -303,28 +371,52 @@ def _depth_of_caller() -> int:
     return depth
 
 
-def _bytes(text: Text) -> bytes:
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str):
-        raise TypeError(f"text is {type(text).__name__}, expected str or bytes")
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        lone = f"U+{ord(text[error.start]):04X}"
-        raise EncodeError(
-            f"text: lone surrogate {lone} at character {error.start},"
-            " expected Unicode text or bytes"
-        ) from None
+@dataclass(frozen=True)
+class _StreamParts:
+    """What a stream of text needs: which part is settled, and its ids."""
+
+    tok: Tokenizer
+    add_special: bool
+    parse_special: bool
+
+    @property
+    def unknown_id(self) -> int | None:
+        return None if self.tok.vocab.byte_fallback else self.tok.vocab.special_ids.get("unk")
+
+    def settled(self, text: bytes) -> tuple[int, bool]:
+        by = self.tok._dialect if self.tok._fast is None or self.tok._dialect.unused else self.tok._fast
+        found: tuple[int, bool] = by.settled(text, self.parse_special)
+        return found
+
+    def encode_part(self, text: bytes, begins: bool) -> list[int]:
+        if self.tok._fast is not None:
+            with suppress(NotImplementedError):
+                ids: list[int] = self.tok._fast.encode_part(text, self.parse_special, begins).tolist()
+                return ids
+        tokens = encode(self.tok._dialect, text, self.parse_special, begins)
+        return [token.id for token in tokens]
+
+    def finished(self, ids: list[int], first: bool, last: bool) -> list[int]:
+        bos = self.add_special and first and bool(ids or last)
+        finished: list[int] = self.tok._with_special(ids, bos, self.add_special and last).tolist()
+        return finished
 
 
-def _characters_before(data: bytes) -> NDArray[np.int64]:
-    """How many characters begin before each byte of a text and its end: int64 (len + 1,)."""
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
+
+
+def _check_valid(data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
         raise EncodeError(
             f"text: byte {error.start} is no valid UTF-8, expected unit='byte' for such a text"
         ) from None
+
+
+def _characters_before(data: bytes) -> NDArray[np.int64]:
+    """How many characters begin before each byte of a text and its end: int64 (len + 1,)."""
     begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
     return np.concatenate([[0], np.cumsum(begins)])  # a character has begun before its second byte

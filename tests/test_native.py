@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from spm import EncodeError, SpmError, Tokenizer
 from spm.native import core
+from spm.text.dialect import encode as dialect_encode
 from spm.text.fast import fast_encoder
 from tests.making import (
     BYTES,
@@ -47,7 +48,7 @@ def tokenizer(path: Path) -> Tokenizer | None:
 def specified(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | str:
     """What the pure Python path says: ids, or the error."""
     try:
-        return [token.id for token in tok._tokens(text, parse_special)]
+        return [token.id for token in dialect_encode(tok._dialect, text, parse_special)]
     except EncodeError as error:
         return str(error)
 

@@ -2,13 +2,18 @@
 //
 // Inside pieces a space is written ▁ (U+2581). The core works on the text as it was typed and takes
 // U+0020 and U+2581 for the same character, so that nothing has to be copied or rewritten first.
+//
+// Any bytes are a text. As in llama.cpp, a character is as long as its first byte announces, or what is
+// left of the text; one that is not well-formed has a number above all code points, made of its bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace spm {
 
@@ -30,7 +35,7 @@ struct Character {
 };
 
 // The character at `p`, which must be well-formed UTF-8.
-inline Character read_character(const char* p) {
+inline Character read_well_formed(const char* p) {
   const auto* u = reinterpret_cast<const uint8_t*>(p);
   if (u[0] < 0x80) return {u[0], 1};
   if (u[0] < 0xE0) return {Code(u[0] & 0x1F) << 6 | (u[1] & 0x3F), 2};
@@ -60,6 +65,17 @@ inline unsigned well_formed_size(const uint8_t* p, size_t left) {
   return 4;
 }
 
+// The character at `p` < `end`, whatever stands there.
+inline Character read_character(const char* p, const char* end) {
+  const auto* u = reinterpret_cast<const uint8_t*>(p);
+  if (u[0] < 0x80) return {u[0], 1};
+  if (well_formed_size(u, size_t(end - p))) return read_well_formed(p);
+  unsigned size = std::min<unsigned>(lead_size(u[0]), unsigned(std::min<size_t>(4, size_t(end - p))));
+  Code bytes = 0;
+  for (unsigned i = 0; i < size; i++) bytes = bytes << 8 | u[i];
+  return {Code(8 + size) << 28 | (bytes & 0x0FFFFFFF), size};  // of four bytes the first is 0xF.
+}
+
 // Where the first byte stands that begins no well-formed character; the text's size if there is none.
 inline size_t valid_prefix(std::string_view text) {
   const auto* p = reinterpret_cast<const uint8_t*>(text.data());
@@ -79,16 +95,55 @@ inline size_t valid_prefix(std::string_view text) {
   return n;
 }
 
-// A piece in space form: ▁ becomes a space.
+// A text in which every byte that belongs to no well-formed character is U+FFFD, as sentencepiece reads
+// it. `origin`, if given, gets for each byte the one that it came from, and one entry more for the end.
+inline std::string replace_malformed(std::string_view text, std::vector<size_t>* origin) {
+  std::string out;
+  const auto* p = reinterpret_cast<const uint8_t*>(text.data());
+  for (size_t i = 0; i < text.size();) {
+    unsigned size = well_formed_size(p + i, text.size() - i);
+    std::string_view shown = size ? text.substr(i, size) : "\xEF\xBF\xBD";
+    for (size_t k = 0; origin && k < shown.size(); k++) origin->push_back(size ? i + k : i);
+    out += shown;
+    i += std::max(size, 1u);
+  }
+  if (origin) origin->push_back(text.size());
+  return out;
+}
+
+// A text with ▁ for its spaces, and one more in front if `prefix` is set: what llama.cpp merges.
+inline std::string escape(std::string_view text, bool prefix, std::vector<size_t>* origin) {
+  std::string out;
+  auto write = [&](std::string_view shown, size_t at) {
+    out += shown;
+    if (origin) origin->insert(origin->end(), shown.size(), at);
+  };
+  if (prefix) write(kMarkUtf8, 0);
+  for (size_t i = 0; i < text.size(); i++) write(text[i] == ' ' ? kMarkUtf8 : text.substr(i, 1), i);
+  if (origin) origin->push_back(text.size());
+  return out;
+}
+
+// Tables are hashed with a seed, so that nobody who writes a text or a vocabulary can choose what
+// collides. This makes a multiplier of it, whatever the seed.
+inline uint64_t mixed(uint64_t seed) {
+  seed = (seed ^ seed >> 31) * 0xD6E8FEB86659FD93ull + 0x9E3779B97F4A7C15ull;
+  seed = (seed ^ seed >> 29) * 0xBF58476D1CE4E5B9ull;
+  return seed ^ seed >> 32;
+}
+
+// A piece in space form: its characters ▁ become spaces.
 inline std::string to_space_form(std::string_view piece) {
   std::string out;
-  for (size_t i = 0; i < piece.size();) {
-    if (piece.substr(i, 3) == kMarkUtf8) {
+  out.reserve(piece.size());
+  const char *p = piece.data(), *end = p + piece.size();
+  while (p < end) {
+    Character c = read_character(p, end);
+    if (c.code == kSpace)
       out += ' ';
-      i += 3;
-    } else {
-      out += piece[i++];
-    }
+    else
+      out.append(p, c.size);
+    p += c.size;
   }
   return out;
 }

@@ -2,21 +2,28 @@
 //
 // A unit of at most 15 bytes is its own key: its bytes and its size make 16, compared as a whole, so a
 // hit is certain and no text can pass for another. An entry is 32 bytes, half a cache line: the key and
-// up to four ids; the few units that have more are merged anew each time. The hash is seeded, so that
-// nobody who writes a text can choose which units collide.
+// up to four ids. The few units with more keep them in a store beside the table. The hash is seeded, so
+// that nobody who writes a text can choose which units collide.
 //
 // The table has a fixed size: a bucket has two places, a new unit takes the first and moves what was
-// there to the second. Nothing grows.
+// there to the second. Nothing grows; a store that is full is emptied, and what pointed into it is
+// forgotten.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <vector>
+
+#include "text.hpp"
 
 namespace spm {
 
 constexpr size_t kMaxUnit = 15;
-constexpr size_t kMaxIds = 4;
+constexpr size_t kInlineIds = 4;
 constexpr int32_t kIdLimit = 1 << 28;  // ids have 28 bits; the four above hold how many there are
 
 struct Key {
@@ -24,7 +31,7 @@ struct Key {
   bool operator==(const Key&) const = default;
 };
 
-// What remains of 16 bytes when only the first `size` count.
+// What remains of 16 bytes when only the first `size` count, and the size.
 struct KeyMasks {
   Key of[kMaxUnit + 1];
   constexpr KeyMasks() : of() {
@@ -47,42 +54,81 @@ inline Key unit_key(const char* p, size_t size) {
 
 class UnitTable {
  public:
+  // A table of 2^bits units.
   UnitTable(unsigned bits, uint64_t seed)
-      : shift_(64 - (bits - 1)), seed_(seed), entries_(size_t(1) << bits) {}
+      : shift_(64 - (bits - 1)),
+        odd_low_(mixed(seed) | 1),
+        odd_high_(mixed(~seed) | 1),
+        store_limit_(size_t(4) << bits),
+        entries_(static_cast<Entry*>(std::calloc((size_t(1) << bits) + 2, sizeof(Entry)))) {
+    if (!entries_) throw std::bad_alloc();
+    size_t odd = reinterpret_cast<uintptr_t>(entries_.get()) & 63;  // a bucket is one cache line
+    first_ = reinterpret_cast<Entry*>(reinterpret_cast<char*>(entries_.get()) + (odd ? 64 - odd : 0));
+    bits_ = bits;
+  }
 
-  // Writes the ids of a unit to `out`, where there must be room for four, and returns how many they
-  // are; 0 if the unit is not known.
+  // Writes the ids of a unit to `out` and returns how many they are; 0 if the unit is not known.
+  // There must be room for as many ids as a unit can have, and for four.
   size_t find(const Key& key, int32_t* out) const {
-    const Entry* entry = &entries_[bucket(key)];
-    if (entry->key != key && (++entry)->key != key) return 0;
+    const Entry* entry = bucket(key);
+    entry += entry->key != key;
+    if (entry->key != key) [[unlikely]]
+      return 0;
     std::memcpy(out, entry->ids, sizeof entry->ids);
     size_t n = uint32_t(entry->ids[3]) >> 28;
+    if (n > kInlineIds) [[unlikely]]
+      return find_stored(*entry, out);
     out[3] &= kIdLimit - 1;
     return n;
   }
 
   void insert(const Key& key, const int32_t* ids, size_t n) {
-    Entry* entry = &entries_[bucket(key)];
+    Entry* entry = bucket(key);
     entry[1] = entry[0];
-    entry->key = key;
-    for (size_t i = 0; i < kMaxIds; i++) entry->ids[i] = i < n ? ids[i] : 0;
-    entry->ids[3] |= int32_t(uint32_t(n) << 28);
+    if (n > kInlineIds) {
+      if (store_.size() + n > store_limit_) forget_stored();
+      entry->key = key;
+      entry->ids[0] = int32_t(store_.size());
+      entry->ids[1] = int32_t(n);
+      store_.insert(store_.end(), ids, ids + n);
+      n = kInlineIds + 1;
+    } else {
+      entry->key = key;
+      for (size_t i = 0; i < kInlineIds; i++) entry->ids[i] = i < n ? ids[i] : 0;
+    }
+    entry->ids[3] = int32_t((uint32_t(entry->ids[3]) & (kIdLimit - 1)) | uint32_t(n) << 28);
   }
 
  private:
-  struct alignas(32) Entry {
-    Key key{0, 0};  // no unit has size 0
-    int32_t ids[kMaxIds]{};
+  struct Entry {
+    Key key;  // all zero where there is none: no unit has size 0
+    int32_t ids[kInlineIds];
+  };
+  struct Free {
+    void operator()(Entry* entries) const { std::free(entries); }
   };
 
-  size_t bucket(const Key& key) const {
-    uint64_t h = (key.low ^ seed_) ^ key.high * 0xD6E8FEB86659FD93ull ^ key.high >> 29;
-    return (h * 0x9E3779B97F4A7C15ull >> shift_) * 2;
+  Entry* bucket(const Key& key) const {
+    return first_ + ((key.low * odd_low_ + key.high * odd_high_) >> shift_) * 2;
   }
 
-  unsigned shift_;
-  uint64_t seed_;
-  std::vector<Entry> entries_;
+  size_t find_stored(const Entry& entry, int32_t* out) const {
+    std::memcpy(out, &store_[size_t(entry.ids[0])], size_t(entry.ids[1]) * sizeof(int32_t));
+    return size_t(entry.ids[1]);
+  }
+
+  void forget_stored() {
+    store_.clear();
+    for (size_t i = 0; i < size_t(1) << bits_; i++)
+      if (uint32_t(first_[i].ids[3]) >> 28 > kInlineIds) first_[i] = Entry{};
+  }
+
+  unsigned shift_, bits_;
+  uint64_t odd_low_, odd_high_;
+  size_t store_limit_;  // ids, as many as there are in the table
+  std::vector<int32_t> store_;
+  std::unique_ptr<Entry[], Free> entries_;
+  Entry* first_;
 };
 
 }  // namespace spm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final, Protocol
 
 from spm.errors import VocabError, brief
@@ -28,12 +28,21 @@ class Dialect(Protocol):
     name: str
     vocab: Vocab
     ranks: Mapping[bytes, float]  # of every piece that may be a merge result
+    unused: Collection[bytes]  # of those, the ones that are taken apart again
 
-    def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
-        """The special pieces of a text, done, and between them what is ready to merge."""
+    def parts(
+        self, text: bytes, parse_special: bool, begins: bool = True
+    ) -> Iterator[Token | Stretch]:
+        """The special pieces of a text, done, and between them what is ready to merge.
+
+        Without `begins` the text goes on from another one that was cut there.
+        """
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
         """The tokens of one stretch."""
+
+    def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
+        """How much of a text encodes apart from whatever follows, and whether what follows begins."""
 
     def decoder(self, skip_special: bool) -> Decoder:
         """A decoder at the beginning of a text."""
@@ -55,9 +64,11 @@ def dialect_of(vocab: Vocab, name: str) -> Dialect:
     return _DIALECTS[name](vocab)
 
 
-def encode(dialect: Dialect, text: bytes, parse_special: bool) -> Iterator[Token]:
+def encode(
+    dialect: Dialect, text: bytes, parse_special: bool, begins: bool = True
+) -> Iterator[Token]:
     """The tokens of `text`, without BOS and EOS."""
-    for part in dialect.parts(text, parse_special):
+    for part in dialect.parts(text, parse_special, begins):
         if isinstance(part, Token):
             yield part
         else:

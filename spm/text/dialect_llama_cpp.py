@@ -12,11 +12,13 @@ unless a BOS stood before it and was removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Final
 
 from spm.errors import EncodeError
-from spm.text.fragments import Fragment, partition, special_pieces
+from spm.text.cuts import Joins
+from spm.text.fragments import Fragment, partition, settled, special_pieces
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
 from spm.text.utf8 import characters
@@ -30,6 +32,7 @@ class LlamaCpp:
     """llama.cpp's reading of one vocabulary. Immutable; any number of threads may use it."""
 
     name = "llama.cpp"
+    unused: Collection[bytes] = ()
 
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
@@ -39,9 +42,11 @@ class LlamaCpp:
         self.specials = {p: special_pieces(vocab, parse_special=p) for p in (False, True)}
         self.texts = [_piece_text(vocab, i) for i in range(len(vocab))]  # id -> bytes
 
-    def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
+    def parts(
+        self, text: bytes, parse_special: bool, begins: bool = True
+    ) -> Iterator[Token | Stretch]:
         """The special pieces of `text`, and between them the texts that merge."""
-        after_special = True
+        after_special = begins
         for fragment in partition(text, self.specials[parse_special]):
             if fragment.id is not None:
                 yield Token(fragment.id, fragment.begin, fragment.end)
@@ -69,6 +74,25 @@ class LlamaCpp:
             f"{self.vocab.source}: byte 0x{byte:02X} of the text has no piece,"
             f" expected {byte_piece(byte).decode()}"
         )
+
+    def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
+        """How much of a text encodes apart from what follows; whether a special piece ends there."""
+        specials = self.specials[parse_special]
+        fragments = partition(text[: settled(text, specials)], specials)
+        if not fragments:
+            return 0, True
+        last = fragments[-1]
+        if last.id is not None:
+            return last.end, True
+        stretch = escape(text, last, prefix=False)
+        cut = self.joins.last_cut(stretch.symbols)
+        size = stretch.origin[len(b"".join(stretch.symbols[:cut]))]
+        return size, cut == 0
+
+    @cached_property
+    def joins(self) -> Joins:
+        """Which characters can merge with which."""
+        return Joins(self.ranks)
 
     def decoder(self, skip_special: bool) -> LlamaCppDecoder:
         """A decoder at the beginning of a text."""

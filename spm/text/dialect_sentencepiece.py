@@ -11,7 +11,8 @@ it there; control pieces are silent; bytes that make no character are U+FFFD eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
@@ -19,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.errors import DecodeError, EncodeError, VocabError, quoted
+from spm.text.cuts import Joins
 from spm.text.normalize import Normalizer, PrefixMatcher
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
-from spm.text.utf8 import REPLACEMENT, split_unfinished
+from spm.text.utf8 import REPLACEMENT, characters, split_unfinished
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
@@ -57,7 +59,7 @@ class SentencePiece:
         self.rules = vocab.normalization
         self.byte_ids = _byte_ids(vocab) if vocab.byte_fallback else []
         self.user_defined = PrefixMatcher(_of_type(vocab, TokenType.USER_DEFINED))
-        self.unused = frozenset(_of_type(vocab, TokenType.UNUSED))
+        self.unused: Collection[bytes] = frozenset(_of_type(vocab, TokenType.UNUSED))
         self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
         self.denormalizer = _denormalizer(vocab)
         ranks = _ranks(vocab.scores).tolist()
@@ -69,11 +71,11 @@ class SentencePiece:
             if kind in _MERGEABLE
         }
 
-    def parts(self, text: bytes, parse_special: bool) -> Iterator[Stretch]:
+    def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
             raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
-        normalized, origin = self.normalizer.normalize(text)
+        normalized, origin = self.normalizer.normalize(text, begins)
         yield Stretch(*self.user_defined.symbols(normalized), origin)
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
@@ -111,6 +113,23 @@ class SentencePiece:
             else:
                 for symbol, i in run:
                     yield symbol, [self.byte_ids[b] for b in symbol] if i is None else [i]
+
+    def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
+        """How much of a text encodes apart from what follows; here no piece begins it anew.
+
+        Only where nothing but spaces is rewritten: a normaliser may look further than the cut
+        lemma knows, and UNUSED pieces are taken apart by all that was considered before.
+        """
+        if self.unused or not self.rules.only_spaces_change:
+            return 0, True
+        symbols = [SPACE if c == b" " else c for c in characters(text)]
+        cut = self.joins.last_cut(symbols)
+        return len(b"".join(characters(text)[:cut])), cut == 0
+
+    @cached_property
+    def joins(self) -> Joins:
+        """Which characters can merge with which."""
+        return Joins(self.ranks)
 
     def decoder(self, skip_special: bool) -> SentencePieceDecoder:
         """A decoder at the beginning of a text."""

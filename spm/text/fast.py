@@ -1,144 +1,147 @@
-"""The seam to the compiled core: text -> ids for the vocabularies and texts that it knows.
+"""The seam to the compiled core: what a dialect hands over, once, so that the core does all of it.
 
-The core takes valid UTF-8 in which nothing is to be normalised but spaces. Whatever else a
-vocabulary or a text asks for goes the way of the specification: a whole dialect (`fast_encoder` is
-None), or one part of one text.
+Three kinds of vocabulary stay with the specification, and `fast_encoder` is None for them: spaces
+that are not written ▁, user-defined pieces that are not well-formed UTF-8 (they could stand inside
+a character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
+as well: how those are taken apart depends on all that was considered before.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
-from typing import Any, Final, Protocol
+import sys
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import EncodeError
+from spm.errors import DoubleBOSWarning, EncodeError, VocabError
 from spm.native import announce_missing, core
 from spm.text.dialect import Dialect
-from spm.text.dialect_llama_cpp import LlamaCpp, escape
+from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
-from spm.text.fragments import Fragment, partition
-from spm.text.normalize import PrefixMatcher
-from spm.text.utf8 import REPLACEMENT, split_unfinished
-from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
 
-MAX_WHOLE_BYTES: Final = 128  # of a user-defined piece: the core tries every size they have
+CACHE_BYTES: Final = 64 << 20  # bytes that a tokenizer keeps from text to text, if nobody says otherwise
+MAX_PIECES: Final = 2_000_000
 
 Ids = NDArray[np.int32]
 
 
-class FastEncoder(Protocol):
-    """The ids of a text without BOS and EOS, int32 (n,), equal to those of the specification."""
-
-    def encode(self, text: bytes, parse_special: bool) -> Ids:
-        """Raises EncodeError as the specification does."""
-
-
-def fast_encoder(dialect: Dialect) -> FastEncoder | None:
-    """The core's encoder for a dialect, or None where there is no core or it knows too little."""
+def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None:
+    """The core's encoder for a dialect, or None where the specification does it."""
     if core is None:
         announce_missing()
         return None
+    if len(dialect.vocab) > MAX_PIECES:
+        return None
     if isinstance(dialect, LlamaCpp):
-        return FastLlamaCpp(dialect)
-    if isinstance(dialect, SentencePiece) and _only_spaces_change(dialect):
-        return FastSentencePiece(dialect)
-    return None
+        return _llama_cpp(dialect, cache_bytes)
+    assert isinstance(dialect, SentencePiece)
+    whole = dialect.user_defined.pieces
+    plain = dialect.rules.escape_whitespaces and all(_is_utf8(piece) for piece in whole)
+    return _sentencepiece(dialect, cache_bytes) if plain else None
 
 
-def _only_spaces_change(dialect: SentencePiece) -> bool:
-    rules = dialect.rules
-    changes = rules.charsmap or rules.remove_extra_whitespaces or rules.treat_whitespace_as_suffix
-    plain = rules.escape_whitespaces and not (changes or dialect.unused)
-    return plain and _are_simple(dialect.user_defined)
-
-
-def _are_simple(user_defined: PrefixMatcher) -> bool:
-    """Whether the longest match is the one that counts, in well-formed text and in little time."""
-    capped = user_defined.seen != list(range(len(user_defined.seen)))
-    well_formed = all(_is_utf8(piece) for piece in user_defined.pieces)
-    return well_formed and not capped and user_defined.longest <= MAX_WHOLE_BYTES
-
-
-class FastLlamaCpp:
-    """llama.cpp's dialect: special pieces are cut out here, the rest goes to the core."""
-
-    def __init__(self, dialect: LlamaCpp) -> None:
-        self.dialect = dialect
-        self.core = _core_encoder(dialect, [], unknown_id=-1)
-
-    def encode(self, text: bytes, parse_special: bool) -> Ids:  # noqa: D102  # as the protocol says
-        found: list[Ids] = []
-        after_special = True
-        for fragment in partition(text, self.dialect.specials[parse_special]):
-            if fragment.id is not None:
-                found.append(np.array([fragment.id], np.int32))
-            else:
-                part = text[fragment.begin : fragment.end]
-                found.append(self._encode_part(part, after_special))
-            after_special = fragment.id is not None
-        return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int32), *found])
-
-    def _encode_part(self, part: bytes, after_special: bool) -> Ids:
-        prefix = after_special and self.dialect.vocab.add_space_prefix
-        if core.valid_prefix(part) == len(part):  # type: ignore[union-attr]  # there is a core here
-            return _encode(self.core, part, prefix, self.dialect.vocab)
-        stretch = escape(part, Fragment(0, len(part)), prefix)
-        return np.array([token.id for token in self.dialect.tokens(stretch)], np.int32)
-
-
-class FastSentencePiece:
-    """sentencepiece's dialect, for vocabularies whose normaliser only writes ▁ for spaces."""
-
-    def __init__(self, dialect: SentencePiece) -> None:
-        self.dialect = dialect
-        vocab = dialect.vocab
-        whole = [p for p in dialect.user_defined.pieces if _can_occur(p)]
-        pairs = [(p, vocab.piece_to_id[p]) for p in whole]
-        # In such a piece the core could not tell a space from a ▁ that was typed, which is longer.
-        self.whole_has_space = any(SPACE in p for p in whole)
-        unknown_id = -1 if vocab.byte_fallback else vocab.special_ids["unk"]
-        self.core = _core_encoder(dialect, pairs, unknown_id)
-
-    def encode(self, text: bytes, parse_special: bool) -> Ids:  # noqa: D102  # as the protocol says
-        if parse_special or (self.whole_has_space and SPACE in text):
-            parts = self.dialect.parts(text, parse_special)
-            ids = [token.id for part in parts for token in self.dialect.tokens(part)]
-            return np.array(ids, np.int32)
-        if core.valid_prefix(text) != len(text):  # type: ignore[union-attr]  # there is a core here
-            decided, rest = split_unfinished(text)
-            text = decided + REPLACEMENT * len(rest)
-        prefix = bool(text) and self.dialect.rules.add_dummy_prefix
-        return _encode(self.core, text, prefix, self.dialect.vocab)
-
-
-def _core_encoder(dialect: Dialect, user_defined: list[tuple[bytes, int]], unknown_id: int) -> Any:
-    """Hand a vocabulary to the core: every piece that one of its texts can merge to."""
+def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
+    """Any bytes are a text, and special pieces are cut out of it."""
     vocab = dialect.vocab
-    pieces = [p for p in dialect.ranks if _can_occur(p)]
+    known = vocab.piece_to_id
+    byte_ids = [known.get(byte_piece(b), known.get(bytes([b]), -1)) for b in range(256)]
+    pieces = [p for p in dialect.ranks if p and b" " not in p]  # no text has a space when it merges
+    return _encoder(
+        dialect,
+        pieces,
+        cache_bytes,
+        user_defined=[],
+        byte_ids=byte_ids,
+        unknown_id=-1,
+        prefix=vocab.add_space_prefix,
+        replaces_malformed=False,
+        specials=list(dialect.specials[False]),
+        all_specials=list(dialect.specials[True]),
+        normalizer=None,
+    )
+
+
+def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
+    """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
+    vocab, rules = dialect.vocab, dialect.rules
+    whole = [p for p in dialect.user_defined.pieces if _can_occur(p)]
+    normalizer = (
+        rules.add_dummy_prefix,
+        rules.remove_extra_whitespaces,
+        rules.treat_whitespace_as_suffix,
+        dialect.user_defined.pieces,
+        rules.charsmap,
+    )
+    return _encoder(
+        dialect,
+        [p for p in dialect.ranks if _can_occur(p)],
+        cache_bytes,
+        user_defined=[(p, vocab.piece_to_id[p]) for p in whole],
+        byte_ids=dialect.byte_ids or [-1] * 256,
+        unknown_id=-1 if vocab.byte_fallback else vocab.special_ids["unk"],
+        prefix=rules.add_dummy_prefix,
+        replaces_malformed=True,
+        specials=[],
+        all_specials=[],
+        normalizer=None if rules.only_spaces_change else normalizer,
+    )
+
+
+def _encoder(
+    dialect: Dialect, pieces: list[bytes], cache_bytes: int, *, byte_ids: list[int], **rules: Any
+) -> Any:
+    vocab = dialect.vocab
     ranks = np.array([dialect.ranks[p] for p in pieces])
     _, dense = np.unique(ranks, return_inverse=True)  # equal ranks stay equal
     ids = [vocab.piece_to_id[p] for p in pieces]
+    unused = [vocab.piece_to_id[p] for p in dialect.unused]
     assert core is not None
     return core.Encoder(
         pieces,
         dense.astype(np.int32),
         np.array(ids, np.int32),
-        user_defined,
-        np.array(_byte_ids(dialect), np.int32),
-        unknown_id,
-        secrets.randbits(64),
+        unused=np.array(unused, np.int32),
+        byte_ids=np.array(byte_ids, np.int32),
+        bos=vocab.special_ids["bos"] if vocab.add_bos else -1,
+        eos=vocab.special_ids["eos"] if vocab.add_eos else -1,
+        seed=secrets.randbits(64),
+        isa=_isa(),
+        memory=cache_bytes,
+        pick_threads=pick_threads,
+        encode_error=EncodeError,
+        double_bos_warning=DoubleBOSWarning,
+        source=vocab.source,
+        **rules,
     )
 
 
-def _byte_ids(dialect: Dialect) -> list[int]:
-    if isinstance(dialect, LlamaCpp):
-        known = dialect.vocab.piece_to_id
-        return [known.get(byte_piece(b), known.get(bytes([b]), -1)) for b in range(256)]
-    assert isinstance(dialect, SentencePiece)
-    return dialect.byte_ids or [-1] * 256
+def pick_threads() -> int:
+    """As many as there are cores for this process; one in a worker of multiprocessing.
+
+    There the other cores are busy with other workers.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _isa() -> int:
+    """The best instruction set that there is, or the one that SPM_ISA names."""
+    assert core is not None
+    wanted = os.environ.get("SPM_ISA")
+    if wanted is None:
+        return next(i for i in range(len(core.ISAS)) if core.supports(i))
+    if wanted not in core.ISAS or not core.supports(core.ISAS.index(wanted)):
+        there = [name for i, name in enumerate(core.ISAS) if core.supports(i)]
+        raise VocabError(f"SPM_ISA is {wanted!r}, expected {' or '.join(there)} on this machine")
+    return int(core.ISAS.index(wanted))
 
 
 def _can_occur(piece: bytes) -> bool:
@@ -152,15 +155,3 @@ def _is_utf8(piece: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _encode(encoder: Any, text: bytes, prefix: bool, vocab: Vocab) -> Ids:
-    try:
-        ids: Ids = encoder.encode(text, prefix)
-    except LookupError as error:
-        byte = error.args[0]
-        raise EncodeError(
-            f"{vocab.source}: byte 0x{byte:02X} of the text has no piece,"
-            f" expected {byte_piece(byte).decode()}"
-        ) from None
-    return ids

@@ -8,6 +8,7 @@ is searched first, over the whole text, then the next longest in what is left. S
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from spm.vocab import TokenType, Vocab
@@ -72,6 +73,43 @@ def partition(text: bytes, specials: tuple[Special, ...]) -> list[Fragment]:
     if begin < len(text):
         fragments.append(Fragment(begin, len(text)))
     return fragments
+
+
+def settled(text: bytes, specials: tuple[Special, ...]) -> int:
+    """How much of the beginning of `text` is cut in the same way whatever follows it.
+
+    Occurrences that overlap decide about each other, and the last of them may not have ended yet:
+    so this is where the group begins that reaches beyond the end, if there is one.
+    """
+    end = len(text)
+    reaches = sorted(reach for special in specials for reach in _reaches(text, special))
+    groups: list[tuple[int, int]] = []
+    for begin, stop in reaches:
+        if groups and begin < groups[-1][1]:
+            groups[-1] = groups[-1][0], max(stop, groups[-1][1])
+        else:
+            groups.append((begin, stop))
+    return groups[-1][0] if groups and groups[-1][1] > end else end
+
+
+def _reaches(text: bytes, special: Special) -> Iterator[tuple[int, int]]:
+    """From where to where one special piece has a say; beyond the end if it may still come."""
+    piece, size, end = special.piece, len(special.piece), len(text)
+    begins = [at for at in range(max(end - size + 1, 0), end) if piece.startswith(text[at:])]
+    at = text.find(piece)
+    while at >= 0:
+        begins.append(at)
+        at = text.find(piece, at + 1)
+    if special.lstrip:
+        begins.append(end)
+    for begin in begins:
+        stop = begin + size
+        if special.lstrip:
+            begin = len(text[:begin].rstrip(_WHITE_SPACE))
+        if special.rstrip and stop <= end:
+            stop = end - len(text[stop:].lstrip(_WHITE_SPACE))
+            stop += stop == end
+        yield begin, stop
 
 
 def _cut_all(text: bytes, special: Special, cuts: list[Cut]) -> None:

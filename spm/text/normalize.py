@@ -80,8 +80,11 @@ class Normalizer:
         self.user_defined = user_defined
         self.charsmap = Charsmap(rules.charsmap, source) if rules.charsmap else None
 
-    def normalize(self, text: bytes) -> tuple[bytes, list[int]]:
-        """Normalise; also tell, for each byte of the result and its end, where it came from."""
+    def normalize(self, text: bytes, begins: bool = True) -> tuple[bytes, list[int]]:
+        """Normalise; also tell, for each byte of the result and its end, where it came from.
+
+        Without `begins` the text goes on from another, and gets no space in front.
+        """
         rules = self.rules
         collapse = rules.remove_extra_whitespaces
         space = SPACE if rules.escape_whitespaces else b" "
@@ -94,7 +97,7 @@ class Normalizer:
             out.extend(data)
             origin.extend([pos] * len(data))
 
-        if rules.add_dummy_prefix and not rules.treat_whitespace_as_suffix:
+        if rules.add_dummy_prefix and begins and not rules.treat_whitespace_as_suffix:
             write(space)
         after_space = collapse
         while pos < len(text):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Protocol
 
 from spm.text.dialect import Dialect
+from spm.text.utf8 import utf8
 
 
 class StreamDecoder:
@@ -40,23 +41,70 @@ class StreamDecoder:
         return rest
 
 
-@dataclass
-class StreamEncoder:
-    """Text in parts -> the ids of the whole.
+class Parts(Protocol):
+    """What a stream needs of a tokenizer."""
 
-    A later character can change how earlier ones merge, without any bound that holds for every
-    vocabulary, so this one waits for the end.
+    unknown_id: int | None  # of which a whole run is one id
+
+    def settled(self, text: bytes) -> tuple[int, bool]:
+        """How many bytes of `text` can be encoded now, and whether the rest begins anew."""
+
+    def encode_part(self, text: bytes, begins: bool) -> list[int]:
+        """The ids of a part of a text, without BOS and EOS."""
+
+    def finished(self, ids: list[int], first: bool, last: bool) -> list[int]:
+        """With BOS in front of the first ids and EOS behind the last, as `encode` adds them."""
+
+
+class StreamEncoder:
+    """Text in, ids out, as early as they are certain.
+
+    What `push` and `flush` return, joined, is what `encode` returns for the whole text. Held back is
+    what can still change: the characters after the last place where the vocabulary allows a cut
+    (spm/text/cuts.py), and what may become part of a special piece. With a normaliser that does more
+    than write ▁ for spaces that is everything. A long text that cannot be cut is looked at only
+    when it has grown by half, so that no sequence of parts takes more than linear time.
     """
 
-    encode: Callable[[str], list[int]]
-    parts: list[str] = field(default_factory=list)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._begin()
+
+    def _begin(self) -> None:
+        self._held: list[bytes] = []
+        self._size = 0  # of what is held
+        self._patience = 0  # the size that is worth another look
+        self._begins = True
+        self._first = True
+        self._last: int | None = None  # the last id so far
 
     def push(self, text: str) -> list[int]:
-        """Take a part of the text; return the ids that are certain."""
-        self.parts.append(text)
-        return []
+        """Take a part of the text; return the ids that are certain now and were not before."""
+        part = utf8(text)
+        self._held.append(part)
+        self._size += len(part)
+        if self._size <= self._patience:
+            return []
+        held = b"".join(self._held)
+        size, begins = self._parts.settled(held)
+        ids = self._encode(held[:size], last=False) if size else []
+        self._begins = begins if size else self._begins
+        self._held = [held[size:]]
+        self._size = len(held) - size
+        self._patience = self._size * 3 // 2 if self._size > 64 else 0
+        return ids
 
     def flush(self) -> list[int]:
         """The remaining ids; the next part begins a new text."""
-        text, self.parts = "".join(self.parts), []
-        return self.encode(text)
+        ids = self._encode(b"".join(self._held), last=True)
+        self._begin()
+        return ids
+
+    def _encode(self, text: bytes, last: bool) -> list[int]:
+        ids = self._parts.encode_part(text, self._begins)
+        if ids and ids[0] == self._last == self._parts.unknown_id:
+            del ids[0]
+        self._last = ids[-1] if ids else self._last
+        finished = self._parts.finished(ids, self._first, last)
+        self._first = self._first and not ids
+        return finished

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from spm.errors import EncodeError
+
 REPLACEMENT: Final = "\ufffd".encode()
 
 _SIZES: Final = [1] * 0xC0 + [2] * 0x20 + [3] * 0x10 + [4] * 0x10  # by lead byte, in bytes
@@ -61,3 +63,19 @@ def split_unfinished(text: bytes) -> tuple[bytes, bytes]:
             size = 1
         pos += size
     return bytes(decided), text[pos:]
+
+
+def utf8(text: str | bytes) -> bytes:
+    """The bytes of a text. Raises EncodeError for half a surrogate pair, TypeError for no text."""
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"text is {type(text).__name__}, expected str or bytes")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        lone = f"U+{ord(text[error.start]):04X}"
+        raise EncodeError(
+            f"text: lone surrogate {lone} at character {error.start},"
+            " expected Unicode text or bytes"
+        ) from None

@@ -48,6 +48,12 @@ class Normalization:
     escape_whitespaces: bool = True
     treat_whitespace_as_suffix: bool = False
 
+    @property
+    def only_spaces_change(self) -> bool:
+        """Whether all it does is to write ▁ for each space, and one in front."""
+        more = self.charsmap or self.remove_extra_whitespaces or self.treat_whitespace_as_suffix
+        return self.escape_whitespaces and not more
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Vocab:

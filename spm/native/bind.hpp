@@ -1,0 +1,6 @@
+// The parts of the module, each of which binds its own classes.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bind_text(nanobind::module_& m);

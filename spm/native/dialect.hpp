@@ -1,0 +1,283 @@
+// Text -> ids as one oracle does it for one vocabulary. The specification is spm/text/dialect_*.py.
+//
+// A text is first laid out as stretches: ids that are there already (BOS, special pieces, EOS), and
+// between them texts that merge. Then the stretches are encoded; long ones are cut into parts that are
+// encoded apart, on several threads or one after the other.
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "encoder.hpp"
+#include "normalizer.hpp"
+#include "parallel.hpp"
+#include "specials.hpp"
+
+namespace spm {
+
+struct DialectRules {
+  bool prefix;               // a space goes before a text, and behind a special piece
+  bool replaces_malformed;   // sentencepiece; llama.cpp takes any bytes as they are
+  int32_t bos, eos;          // -1: none is added
+};
+
+struct EncodeOptions {
+  bool add_special, parse_special;
+  bool begins = true;  // nothing but a special piece stands before this text
+};
+
+// A text, and whether it is known to be valid UTF-8.
+struct Text {
+  std::string_view bytes;
+  bool valid;
+};
+
+class Dialect {
+ public:
+  // `specials` are those that are read always, and those with parse_special.
+  Dialect(Vocabulary vocabulary, DialectRules rules, std::vector<Special> specials,
+          std::vector<Special> all_specials, std::optional<Normalizer> normalizer, uint64_t seed, Isa isa,
+          size_t memory)
+      : rules_(rules),
+        specials_{Specials(std::move(specials)), Specials(std::move(all_specials))},
+        normalizer_(std::move(normalizer)),
+        encoder_(std::move(vocabulary), seed, isa, memory) {}
+
+  const DialectRules& rules() const { return rules_; }
+  size_t most_threads() const { return encoder_.kept(); }
+
+  // Appends the ids of a text.
+  void encode(Text text, EncodeOptions options, Ids& ids) const {
+    Encoder::Lease scratch(encoder_);
+    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
+    size_t first = ids.size();
+    if (text.valid && !normalizer_ && specials_[options.parse_special].empty()) {
+      encoder_.encode(text.bytes, rules_.prefix && options.begins, ids, *scratch);
+    } else {
+      Layout layout;
+      lay_out(text, options, layout, false);
+      for (const Stretch& stretch : layout.stretches) encode(stretch, ids, *scratch);
+    }
+    encoder_.join_unknown(first, ids, nullptr);
+    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+  }
+
+  // The same, the parts of long stretches on several threads.
+  void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
+    Layout layout;
+    lay_out(text, options, layout, false);
+    size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);
+    std::vector<Stretch> parts;
+    for (const Stretch& stretch : layout.stretches)
+      visit_parts(stretch, part_size, [&](const Stretch& part) { return parts.push_back(part), true; });
+    std::vector<Ids> found(parts.size());
+    in_parallel(parts.size(), threads, [&](size_t i) {
+      Encoder::Lease scratch(encoder_);
+      encode(parts[i], found[i], *scratch);
+    });
+    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
+    size_t first = ids.size();
+    append_all(found, threads, ids);
+    encoder_.join_unknown(first, ids, nullptr);
+    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+  }
+
+  // Puts rows of ids one behind the other.
+  static void append_all(const std::vector<Ids>& rows, size_t threads, Ids& ids) {
+    std::vector<size_t> begins;
+    size_t total = 0;
+    for (const Ids& row : rows) begins.push_back(total), total += row.size();
+    int32_t* out = ids.room(total);
+    in_parallel(rows.size(), threads, [&](size_t i) {
+      if (rows[i].size()) std::memcpy(out + begins[i], rows[i].data(), rows[i].size() * sizeof(int32_t));
+    });
+    ids.add(total);
+  }
+
+  // How many ids a text has, and the first of them behind BOS: a part at a time, and nothing is kept.
+  struct Count {
+    size_t n = 0;
+    int32_t first = -1;
+  };
+  Count count(Text text, EncodeOptions options) const {
+    Layout layout;
+    lay_out(text, options, layout, false);
+    Encoder::Lease scratch(encoder_);
+    Count count;
+    Ids& ids = (*scratch).ids;
+    int32_t last = -1;
+    for (const Stretch& stretch : layout.stretches)
+      visit_parts(stretch, kPart, [&](const Stretch& part) {
+        ids.resize(0);
+        encode(part, ids, *scratch);
+        encoder_.join_unknown(0, ids, nullptr);
+        if (!ids.size()) return true;
+        bool joins = encoder_.is_unknown(last) && ids.data()[0] == last;
+        if (!count.n) count.first = ids.data()[0];
+        count.n += ids.size() - joins;
+        last = ids.data()[ids.size() - 1];
+        return true;
+      });
+    if (options.add_special) count.n += size_t(rules_.bos >= 0) + size_t(rules_.eos >= 0);
+    return count;
+  }
+
+  // Appends the ids of a text without BOS and EOS, and the bytes where each stands; stops soon after
+  // the first `limit` of them.
+  void locate(Text text, EncodeOptions options, size_t limit, Ids& ids, std::vector<Span>& spans) const {
+    Layout layout;
+    lay_out(text, options, layout, true);
+    Encoder::Lease scratch(encoder_);
+    for (const Stretch& stretch : layout.stretches)
+      visit_parts(stretch, kPart, [&](const Stretch& part) {
+        locate(part, ids, spans, *scratch);
+        encoder_.join_unknown(0, ids, &spans);
+        return ids.size() <= limit;
+      });
+  }
+
+  // How many bytes of a text encode to the same ids whatever follows, and whether a special piece ends
+  // there. The cut lemma tells, inside of what cannot be part of a special piece any more. A normaliser
+  // may still change everything.
+  struct Settled {
+    size_t size = 0;
+    bool after_special = false;
+  };
+  Settled settled(std::string_view text, bool parse_special) const {
+    if (normalizer_) return {};
+    const Specials& specials = specials_[parse_special];
+    size_t limit = valid_prefix(text);
+    if (!specials.empty()) limit = std::min(limit, specials.settled(text));
+    std::vector<Fragment> fragments = fragments_of(text.substr(0, limit), parse_special);
+    if (fragments.empty()) return {};
+    const Fragment& last = fragments.back();
+    if (last.id >= 0) return {last.end, true};
+    // What follows decides whether the last character is cut from it.
+    std::string_view plain = text.substr(last.begin, last.end - last.begin);
+    size_t cut = encoder_.last_cut(plain, plain.size());
+    return {last.begin + cut, cut == 0 && last.begin > 0};
+  }
+  bool joins_unknown() const { return encoder_.joins_unknown(); }
+
+ private:
+  static constexpr size_t kPart = 1 << 14;  // bytes that are encoded before one looks up
+
+  // Either one id, or a text that merges. `origin` tells where its bytes come from, if they were
+  // rewritten; otherwise they are those of the given text from `begin` on.
+  struct Stretch {
+    int32_t id = -1;
+    std::string_view text{};
+    bool prefix = false;
+    bool exactly = false;  // any bytes, spaces written as ▁
+    size_t begin = 0, end = 0;
+    const std::vector<size_t>* origin = nullptr;
+    size_t origin_begin = 0;
+  };
+  struct Layout {
+    std::vector<Stretch> stretches;
+    std::deque<std::string> texts;
+    std::deque<std::vector<size_t>> origins;
+  };
+
+  void lay_out(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
+    if (rules_.replaces_malformed) return lay_out_normalized(text, options, layout, with_origin);
+    std::vector<Fragment> fragments = fragments_of(text.bytes, options.parse_special);
+    bool after_special = options.begins, valid = text.valid && fragments.size() <= 1;
+    for (const Fragment& f : fragments) {
+      if (f.id >= 0)
+        layout.stretches.push_back({.id = f.id, .begin = f.begin, .end = f.end});
+      else
+        lay_out_plain(text.bytes, f, after_special && rules_.prefix, valid, layout, with_origin);
+      after_special = f.id >= 0;
+    }
+  }
+
+  std::vector<Fragment> fragments_of(std::string_view text, bool parse_special) const {
+    std::vector<Fragment> fragments;
+    const Specials& specials = specials_[parse_special];
+    if (!specials.empty())
+      specials.partition(text, fragments);
+    else if (!text.empty())
+      fragments.push_back({0, text.size(), -1});
+    return fragments;
+  }
+
+  static void lay_out_plain(std::string_view text, const Fragment& f, bool prefix, bool valid,
+                            Layout& layout, bool with_origin) {
+    std::string_view part = text.substr(f.begin, f.end - f.begin);
+    if (valid || valid_prefix(part) == part.size()) {
+      layout.stretches.push_back({.text = part, .prefix = prefix, .begin = f.begin});
+      return;
+    }
+    std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
+    layout.texts.push_back(escape(part, prefix, origin));
+    layout.stretches.push_back(
+        {.text = layout.texts.back(), .exactly = true, .begin = f.begin, .origin = origin});
+  }
+
+  void lay_out_normalized(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
+    if (text.bytes.empty()) return;
+    if (!normalizer_ && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
+      layout.stretches.push_back({.text = text.bytes, .prefix = rules_.prefix && options.begins});
+      return;
+    }
+    std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
+    std::string& rewritten = layout.texts.emplace_back();
+    if (normalizer_)
+      normalizer_->normalize(text.bytes, rewritten, origin);
+    else
+      rewritten = replace_malformed(text.bytes, origin);
+    bool prefix = rules_.prefix && options.begins && !normalizer_;
+    if (!rewritten.empty()) layout.stretches.push_back({.text = rewritten, .prefix = prefix, .origin = origin});
+  }
+
+  // Calls visit(part) for parts of about `size` bytes that may be encoded apart, until it says false.
+  template <class Visit>
+  void visit_parts(const Stretch& stretch, size_t size, Visit visit) const {
+    if (stretch.id >= 0 || stretch.exactly || stretch.text.size() <= size) {
+      visit(stretch);
+      return;
+    }
+    for (size_t begin = 0; begin < stretch.text.size();) {
+      size_t end = encoder_.next_cut(stretch.text, begin + std::min(size, stretch.text.size() - begin));
+      Stretch part = stretch;
+      part.text = stretch.text.substr(begin, end - begin);
+      part.prefix = stretch.prefix && begin == 0;
+      (part.origin ? part.origin_begin : part.begin) += begin;
+      if (!visit(part)) return;
+      begin = end;
+    }
+  }
+
+  void encode(const Stretch& stretch, Ids& ids, Encoder::Scratch& scratch) const {
+    if (stretch.id >= 0)
+      ids.push(stretch.id);
+    else if (stretch.exactly)
+      encoder_.encode_exactly(stretch.text, ids, nullptr, scratch);
+    else
+      encoder_.encode(stretch.text, stretch.prefix, ids, scratch);
+  }
+
+  void locate(const Stretch& part, Ids& ids, std::vector<Span>& spans, Encoder::Scratch& scratch) const {
+    if (part.id >= 0) {
+      ids.push(part.id);
+      spans.push_back({part.begin, part.end});
+      return;
+    }
+    size_t first = spans.size();
+    std::string with_space = part.prefix ? ' ' + std::string(part.text) : std::string();
+    encoder_.encode_exactly(part.prefix ? with_space : part.text, ids, &spans, scratch);
+    auto in_text = [&](size_t at) {
+      at -= part.prefix && at > 0;
+      return part.origin ? part.begin + (*part.origin)[part.origin_begin + at] : part.begin + at;
+    };
+    for (size_t i = first; i < spans.size(); i++) spans[i] = {in_text(spans[i].begin), in_text(spans[i].end)};
+  }
+
+  DialectRules rules_;
+  Specials specials_[2];
+  std::optional<Normalizer> normalizer_;
+  Encoder encoder_;
+};
+
+}  // namespace spm
