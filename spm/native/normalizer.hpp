@@ -1,0 +1,300 @@
+// sentencepiece's normaliser: a text as typed -> the text that merges, with the way back. The
+// specification is spm/text/normalize.py (sentencepiece normalizer.cc, `Normalizer::Normalize`).
+//
+// Theory. Step by step a prefix of the text is replaced: a user-defined piece by itself, a key of the
+// charsmap by what the charsmap says, any other character by itself. Nearly all characters stay as
+// they are, and this is known of most of them beforehand: if no piece and no key begins with a
+// character, or is a part of it, nothing can happen to it. Many a character begins longer keys only
+// (A begins A + U+0300, which becomes À); then what follows it decides, most often with the next byte:
+//
+//     changes_[A][B]     is false: an A before a B stays as it is
+//     changes_[A][0xCC]  is true: U+0300 begins with that byte
+//     stays_[か]         is the place in the charsmap's trie from where U+3099 would lead on to が
+//
+// So a text is copied in stretches, ASCII eight bytes at a time with one look into `changes_` for each
+// pair of neighbours, other characters of the basic plane with one look into `stays_`; only where
+// something may happen does the text go the way of the specification. Single spaces are part of a
+// stretch if a space is written for a space.
+#pragma once
+
+#include <array>
+
+#include "charsmap.hpp"
+#include "text.hpp"
+#include "trie.hpp"
+
+namespace spm {
+
+struct NormalizerRules {
+  bool add_dummy_prefix, remove_extra_whitespaces, treat_whitespace_as_suffix;
+  bool escape_whitespaces;  // ▁ stands for a space, whatever is written for one here
+  std::string space;        // what is written for a space: ▁, or U+0020
+};
+
+// The specification refuses a text: the charsmap makes `size` bytes of its first `pos`.
+struct Growth {
+  size_t pos, size;
+};
+
+class Normalizer {
+ public:
+  Normalizer(NormalizerRules rules, std::vector<std::string> user_defined, std::string_view charsmap)
+      : rules_(std::move(rules)), user_defined_(entries(user_defined)), charsmap_(charsmap),
+        stays_(kBasicPlane), changes_(256) {
+    for (uint32_t code = 0x80; code < kBasicPlane; code++) stays_[code] = after(code);
+    for (int x = 0; x < 256; x++)
+      for (int y = 0; y < 256; y++) changes_[x][y] = x >= 0x80 || changes(uint8_t(x), uint8_t(y));
+  }
+
+  // Appends the normalised text. `origin`, if given, gets for each byte appended the byte of `text`
+  // that it came from, and one entry more for the end. Throws Growth.
+  void normalize(std::string_view text, std::string& out, std::vector<size_t>* origin) const {
+    Output output(rules_, out, origin);
+    size_t pos = rules_.remove_extra_whitespaces ? leading_spaces(text) : 0;
+    bool as_suffix = rules_.treat_whitespace_as_suffix;
+    if (pos == text.size()) return output.end(pos);
+    if (rules_.add_dummy_prefix && !as_suffix) output.write(" ", pos);
+    rewrite(text, pos, output);
+    pos = text.size();
+    if (rules_.remove_extra_whitespaces) pos = output.drop_trailing_spaces(pos);
+    if (rules_.add_dummy_prefix && as_suffix) output.write(" ", pos);
+    output.end(pos);
+  }
+
+ private:
+  static constexpr size_t kMaxGrowth = 100;       // bytes of output for one of input
+  static constexpr int kMaxMatches = 64;          // normalizer.cc, PrefixMatcher
+  static constexpr uint32_t kBasicPlane = 0x10000;
+  static constexpr uint32_t kStays = 0xFFFFFFFF;  // in `stays_`: whatever follows
+  static constexpr uint32_t kAsk = 0xFFFFFFFE;    // the specification has to tell
+
+  // What stands at the beginning of a text, normalised, and how many bytes of the text that is.
+  struct Prefix {
+    std::string_view text;
+    size_t size;
+  };
+
+  class Output {
+   public:
+    Output(const NormalizerRules& rules, std::string& out, std::vector<size_t>* origin)
+        : rules_(rules), out_(out), origin_(origin), begin_(out.size()), counted_(out.size()) {}
+
+    // Well-formed characters from `pos` on that stay as they are. Each comes from its first byte.
+    void copy(std::string_view characters, size_t pos) {
+      out_ += characters;
+      if (!origin_) return;
+      size_t first = pos;
+      for (char c : characters) {
+        if ((c & 0xC0) != 0x80) first = pos;
+        origin_->push_back(first);
+        pos++;
+      }
+    }
+
+    // What became of the prefix at `pos`.
+    void write(std::string_view prefix, size_t pos) {
+      size_t size = out_.size();
+      for (char c : prefix) {
+        if (c == ' ')
+          out_ += rules_.space;
+        else
+          out_ += c;
+      }
+      if (origin_) origin_->insert(origin_->end(), out_.size() - size, pos);
+    }
+
+    // Throws if the first `pos` bytes of the text have grown too much.
+    void check_growth(size_t pos) {
+      size_t limit = kMaxGrowth * (pos + 1), size = out_.size() - begin_;
+      if (3 * size > limit && specified_size() > limit) throw Growth{pos, specified_size()};
+    }
+
+    // Typed ▁ too; returns where the text ends then.
+    size_t drop_trailing_spaces(size_t pos) {
+      while (size_t size = trailing_space()) {
+        out_.resize(out_.size() - size);
+        if (!origin_) continue;
+        origin_->resize(origin_->size() - size + 1);
+        pos = origin_->back();
+        origin_->pop_back();
+      }
+      return pos;
+    }
+
+    void end(size_t pos) {
+      if (origin_) origin_->push_back(pos);
+    }
+
+   private:
+    // The bytes of the specification's text, in which a space may be longer. Each is looked at once.
+    size_t specified_size() {
+      for (; counted_ < out_.size(); counted_++) n_spaces_ += out_[counted_] == ' ';
+      bool longer = rules_.escape_whitespaces;
+      return out_.size() - begin_ + (longer ? n_spaces_ * (sizeof(kMarkUtf8) - 2) : 0);
+    }
+    size_t trailing_space() const {
+      std::string_view written = std::string_view(out_).substr(begin_);
+      if (written.ends_with(rules_.space)) return rules_.space.size();
+      bool is_mark = rules_.escape_whitespaces && written.ends_with(kMarkUtf8);
+      return is_mark ? sizeof(kMarkUtf8) - 1 : 0;
+    }
+
+    const NormalizerRules& rules_;
+    std::string& out_;
+    std::vector<size_t>* origin_;
+    size_t begin_, counted_, n_spaces_ = 0;
+  };
+
+  static std::vector<Trie::Entry> entries(const std::vector<std::string>& pieces) {
+    std::vector<Trie::Entry> entries;
+    for (const std::string& piece : pieces) entries.push_back({piece, 1});
+    return entries;
+  }
+
+  // ---- the specification
+
+  size_t leading_spaces(std::string_view text) const {
+    size_t pos = 0;
+    while (pos < text.size()) {
+      Prefix prefix = prefix_of(text.substr(pos));
+      if (prefix.text != " ") break;
+      pos += prefix.size;
+    }
+    return pos;
+  }
+
+  void rewrite(std::string_view text, size_t pos, Output& output) const {
+    bool collapse = rules_.remove_extra_whitespaces, after_space = collapse;
+    while (pos < text.size()) {
+      size_t end = after_space && text[pos] == ' ' ? pos : unchanged(text, pos);
+      if (end > pos) {
+        output.copy(text.substr(pos, end - pos), pos);
+        pos = end;
+        after_space = collapse && text[pos - 1] == ' ';
+        continue;
+      }
+      auto [prefix, size] = prefix_of(text.substr(pos));
+      if (after_space) prefix.remove_prefix(std::min(prefix.find_first_not_of(' '), prefix.size()));
+      output.write(prefix, pos);
+      if (collapse && !prefix.empty()) after_space = prefix.back() == ' ';
+      pos += size;
+      output.check_growth(pos);
+    }
+  }
+
+  Prefix prefix_of(std::string_view text) const {
+    if (size_t size = user_defined_size(text)) return {text.substr(0, size), size};
+    if (Charsmap::Found found = charsmap_.longest_prefix(text); found.size)
+      return {found.replacement, found.size};
+    if (size_t size = well_formed_size(bytes(text), text.size())) return {text.substr(0, size), size};
+    return {kReplacement, 1};
+  }
+
+  size_t user_defined_size(std::string_view text) const {
+    size_t size = 0;
+    int matches = 0;
+    Trie::Node node = Trie::kRoot;
+    for (size_t at = 0; at < text.size(); at++) {
+      node = user_defined_.child(node, uint8_t(text[at]));
+      if (node == Trie::kRoot) break;
+      if (!user_defined_.value(node)) continue;
+      size = at + 1;
+      if (++matches == kMaxMatches) break;
+    }
+    return size;
+  }
+
+  // ---- what stays as it is
+
+  // The end of a stretch, from `pos` on, in which every character is written as it is and each for
+  // itself; `pos` if that is not certain of the first.
+  size_t unchanged(std::string_view text, size_t pos) const {
+    const uint8_t* p = bytes(text);
+    while (pos + 1 < text.size()) {
+      if (p[pos] < 0x80) {
+        while (pos + 8 < text.size() && !(any_of_four(p + pos) | any_of_four(p + pos + 4))) pos += 8;
+        if (changes_[p[pos]][p[pos + 1]]) break;
+        pos++;
+      } else {
+        size_t size = unchanged_size(text.substr(pos));
+        if (!size) break;
+        pos += size;
+      }
+    }
+    return pos;
+  }
+
+  bool any_of_four(const uint8_t* p) const {
+    return changes_[p[0]][p[1]] | changes_[p[1]][p[2]] | changes_[p[2]][p[3]] | changes_[p[3]][p[4]];
+  }
+
+  // The bytes of the first character if it is above ASCII and certain to stay as it is, else 0.
+  size_t unchanged_size(std::string_view text) const {
+    const uint8_t* p = bytes(text);
+    size_t size = well_formed_size(p, text.size());
+    if (size != 2 && size != 3) return 0;
+    uint32_t place = stays_[size == 2 ? (p[0] & 0x1F) << 6 | (p[1] & 0x3F)
+                                      : (p[0] & 0x0F) << 12 | (p[1] & 0x3F) << 6 | (p[2] & 0x3F)];
+    if (place == kStays) return size;
+    return place == kAsk || is_key_prefix(place, text.substr(size)) ? 0 : size;
+  }
+
+  // Whether a key goes on from a place in the charsmap as the text does, and ends.
+  bool is_key_prefix(uint32_t base, std::string_view text) const {
+    Charsmap::Place place{base, false};
+    for (char c : text) {
+      if (!charsmap_.step(place, uint8_t(c))) return false;
+      if (place.is_key) return true;
+    }
+    return false;
+  }
+
+  // For `stays_`: follows the bytes of a character.
+  uint32_t after(uint32_t code) const {
+    char bytes[4];
+    size_t size = write_character(code, bytes);
+    Trie::Node node = Trie::kRoot;
+    Charsmap::Place place = charsmap_.root();
+    bool in_pieces = user_defined_.size() > 1, in_keys = true;
+    for (size_t i = 0; i < size; i++) {
+      if (in_pieces) node = user_defined_.child(node, uint8_t(bytes[i]));
+      in_pieces = in_pieces && node != Trie::kRoot;
+      in_keys = in_keys && charsmap_.step(place, uint8_t(bytes[i]));
+      bool is_piece = in_pieces && user_defined_.value(node);
+      if (is_piece || (in_keys && place.is_key)) return kAsk;
+    }
+    return in_pieces ? kAsk : in_keys ? place.base : kStays;
+  }
+
+  // For `changes_`: an ASCII character before a byte.
+  bool changes(uint8_t x, uint8_t next) const {
+    if (x == ' ' && rules_.space != " ") return true;
+    if (x == ' ' && next == ' ' && rules_.remove_extra_whitespaces) return true;
+    Trie::Node node = user_defined_.child(Trie::kRoot, x);
+    if (node && (user_defined_.value(node) || user_defined_.child(node, next))) return true;
+    Charsmap::Place place = charsmap_.root();
+    return charsmap_.step(place, x) && (place.is_key || charsmap_.step(place, next));
+  }
+
+  // Of the basic plane, above ASCII.
+  static size_t write_character(uint32_t code, char* out) {
+    size_t size = code < 0x800 ? 2 : 3;
+    for (size_t i = size - 1; i > 0; i--, code >>= 6) out[i] = char(0x80 | (code & 0x3F));
+    out[0] = char((size == 2 ? 0xC0 : 0xE0) | code);
+    return size;
+  }
+
+  static const uint8_t* bytes(std::string_view text) {
+    return reinterpret_cast<const uint8_t*>(text.data());
+  }
+
+  static constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
+  NormalizerRules rules_;
+  Trie user_defined_;
+  Charsmap charsmap_;
+  std::vector<uint32_t> stays_;  // of characters of the basic plane: kStays, kAsk or a place
+  std::vector<std::array<bool, 256>> changes_;  // [x][y]: whether x may change before y
+};
+
+}  // namespace spm
