@@ -1,4 +1,4 @@
-"""What the core does before anything merges, against the specification: special pieces, normaliser."""
+"""What the core does before anything merges, against the specification."""
 
 from __future__ import annotations
 
@@ -412,7 +412,9 @@ def test_real_vocabularies_on_real_text(shared: Path) -> None:
             rules.add_dummy_prefix, rules.remove_extra_whitespaces,
             rules.escape_whitespaces, rules.treat_whitespace_as_suffix,
         )  # fmt: skip
-        user_defined = tuple(p for p, kind in zip(vocab.pieces, vocab.types) if kind == TokenType.USER_DEFINED)
+        user_defined = tuple(
+            p for p, kind in zip(vocab.pieces, vocab.types) if kind == TokenType.USER_DEFINED
+        )
         some = [*rng.sample(vocab.pieces, 10), *special_texts(vocab)[:1000]]
         for text in texts:
             at = rng.randrange(len(text))

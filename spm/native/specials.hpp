@@ -68,9 +68,16 @@ class Specials {
   // Appends the fragments of a text.
   void partition(std::string_view text, std::vector<Fragment>& out) const {
     Scan scan(*this, text);
+    Cutter cutter(*this, text);
     size_t done = 0;
-    while (scan.next()) done = cut(scan, done, out);
-    if (!scan.group.empty()) done = cut(scan, done, out);  // nothing follows
+    for (bool more = true; more;) {
+      more = scan.next();  // what is left at the end is a group as well: nothing follows
+      for (const Cut& cut : cutter.cuts(scan)) {
+        if (done < cut.begin) out.push_back({done, cut.begin, -1});
+        out.push_back(cut.special);
+        done = cut.end;
+      }
+    }
     if (done < text.size()) out.push_back({done, text.size(), -1});
   }
 
@@ -102,16 +109,16 @@ class Specials {
   // Reads a text and stops after every group.
   class Scan {
    public:
-    Scan(const Specials& specials, std::string_view text) : text(text), s_(specials) {}
+    Scan(const Specials& specials, std::string_view text) : s_(specials), text_(text) {}
 
     // Finds the next group; false if the text ended before it was certain to be complete.
     bool next() {
       group.clear();
       reach_ = 0;
-      while (at_ < text.size()) {
-        if (state_ == Trie::kRoot && group.empty()) at_ = s_.skip(text, at_);
-        if (at_ == text.size()) break;
-        Node node = s_.step(state_, uint8_t(text[at_++]));
+      while (at_ < text_.size()) {
+        if (state_ == Trie::kRoot && group.empty()) at_ = s_.skip(text_, at_);
+        if (at_ == text_.size()) break;
+        Node node = s_.step(state_, uint8_t(text_[at_++]));
         if (s_.longest_[node]) add({s_.longest_[node], at_});
         state_ = s_.trie_.is_leaf(node) ? s_.fail_[node] : node;
         if (!group.empty() && earliest() >= reach_) return true;
@@ -119,14 +126,13 @@ class Specials {
       return false;
     }
 
-    // Where the group begins, and the white space that may belong to it.
+    // The part of the text that the group is in, with the white space that may belong to it.
     size_t begin() const {
-      size_t begin = text.size();
+      size_t begin = text_.size();
       for (const Occurrence& o : group) begin = std::min(begin, o.end - s_.size(o.special));
       return before_white(begin);
     }
-    // Where it ends; the group is not empty.
-    size_t end() const { return std::min(reach_, text.size()); }
+    size_t end() const { return std::min(reach_, text_.size()); }
 
     // Where the text can be cut, after the last group: the first byte that what is still to end may
     // take, or what it may stand in the way of, and so on.
@@ -139,7 +145,6 @@ class Specials {
       return settled;
     }
 
-    const std::string_view text;
     std::vector<Occurrence> group;  // of those that end at the same byte, the longest
 
    private:
@@ -154,25 +159,26 @@ class Specials {
     // if it can be touched by what follows.
     size_t reach(size_t end) const {
       size_t reach = s_.rstrip_ ? after_white(end) : end;
-      if (s_.rstrip_ && reach == text.size()) return reach + 1;
-      if (s_.lstrip_ && is_white(text[reach - 1])) return after_white(reach) + 1;
+      if (s_.rstrip_ && reach == text_.size()) return reach + 1;
+      if (s_.lstrip_ && is_white(text_[reach - 1])) return after_white(reach) + 1;
       return reach;
     }
     // Whether what ends at `end`, with white space that may belong to it, goes beyond `at`.
     bool touches(size_t end, size_t at) const {
-      while (s_.rstrip_ && end < at && is_white(text[end])) end++;
-      return end > at || (s_.rstrip_ && end == at && (at == text.size() || is_white(text[at])));
+      while (s_.rstrip_ && end < at && is_white(text_[end])) end++;
+      return end > at || (s_.rstrip_ && end == at && (at == text_.size() || is_white(text_[at])));
     }
     size_t after_white(size_t at) const {
-      while (at < text.size() && is_white(text[at])) at++;
+      while (at < text_.size() && is_white(text_[at])) at++;
       return at;
     }
     size_t before_white(size_t at) const {
-      while (s_.lstrip_ && at > 0 && is_white(text[at - 1])) at--;
+      while (s_.lstrip_ && at > 0 && is_white(text_[at - 1])) at--;
       return at;
     }
 
     const Specials& s_;
+    std::string_view text_;
     Node state_ = Trie::kRoot;
     size_t at_ = 0;     // bytes read
     size_t reach_ = 0;  // the group is complete once `earliest` is here
@@ -182,6 +188,68 @@ class Specials {
   struct Cut {
     size_t begin, end;
     Fragment special;
+  };
+
+  // Decides groups, one after the other.
+  class Cutter {
+   public:
+    Cutter(const Specials& specials, std::string_view text) : s_(specials), text_(text) {}
+
+    // The cuts of the group that was found last, from left to right.
+    const std::vector<Cut>& cuts(const Scan& scan) {
+      cuts_.clear();
+      heap_ = scan.group;
+      if (heap_.empty()) return cuts_;
+      first_ = scan.begin();
+      taken_.assign(scan.end() - first_, 0);
+      std::make_heap(heap_.begin(), heap_.end(), comes_after);
+      while (!heap_.empty()) {
+        std::pop_heap(heap_.begin(), heap_.end(), comes_after);
+        Occurrence occurrence = heap_.back();
+        heap_.pop_back();
+        decide(occurrence);
+      }
+      std::sort(cuts_.begin(), cuts_.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
+      return cuts_;
+    }
+
+   private:
+    static bool comes_after(const Occurrence& a, const Occurrence& b) {
+      return a.special != b.special ? a.special > b.special : a.end > b.end;
+    }
+
+    // Cuts at an occurrence that is first in order, or puts a shorter one in its place.
+    void decide(Occurrence occurrence) {
+      auto [special, end] = occurrence;
+      size_t begin = end - s_.size(special);
+      if (taken_[end - 1 - first_]) return;
+      if (size_t before = taken_[begin - first_]) {
+        Index fits = s_.at_most(end - before, special);
+        if (!fits) return;
+        heap_.push_back({fits, end});
+        std::push_heap(heap_.begin(), heap_.end(), comes_after);
+      } else {
+        cuts_.push_back(widened(s_.specials_[special - 1], begin));
+        Cut cut = cuts_.back();
+        std::fill(&taken_[cut.begin - first_], &taken_[cut.end - 1 - first_] + 1, cut.end);
+      }
+    }
+
+    // A special with the white space that it swallows, of bytes that are not taken.
+    Cut widened(const Special& special, size_t at) const {
+      size_t begin = at, end = at + special.piece.size(), last = first_ + taken_.size();
+      auto is_free = [&](size_t i) { return !taken_[i - first_] && is_white(text_[i]); };
+      while (special.lstrip && begin > first_ && is_free(begin - 1)) begin--;
+      while (special.rstrip && end < last && is_free(end)) end++;
+      return {begin, end, {at, at + special.piece.size(), special.id}};
+    }
+
+    const Specials& s_;
+    std::string_view text_;
+    size_t first_ = 0;           // where the group begins
+    std::vector<size_t> taken_;  // of each byte of the group, where the cut ends that covers it, or 0
+    std::vector<Occurrence> heap_;
+    std::vector<Cut> cuts_;
   };
 
   static bool is_white(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }  // C's isspace
@@ -252,57 +320,6 @@ class Specials {
     while (at + 8 <= text.size() && !(any(at) | any(at + 4))) at += 8;
     while (at < text.size() && !first_[p[at]]) at++;
     return at;
-  }
-
-  // Decides a group and appends its fragments; plain text begins at `done`, and then where this ends.
-  size_t cut(const Scan& scan, size_t done, std::vector<Fragment>& out) const {
-    for (const Cut& cut : cuts(scan)) {
-      if (done < cut.begin) out.push_back({done, cut.begin, -1});
-      out.push_back(cut.special);
-      done = cut.end;
-    }
-    return done;
-  }
-
-  std::vector<Cut> cuts(const Scan& scan) const {
-    auto after = [](const Occurrence& a, const Occurrence& b) {
-      return a.special != b.special ? a.special > b.special : a.end > b.end;
-    };
-    std::vector<Cut> cuts;
-    std::vector<Occurrence> heap = scan.group;
-    size_t first = scan.begin();
-    std::vector<size_t> taken(scan.end() - first);  // of each byte, where the cut ends that covers it
-    std::make_heap(heap.begin(), heap.end(), after);
-    while (!heap.empty()) {
-      std::pop_heap(heap.begin(), heap.end(), after);
-      auto [special, end] = heap.back();
-      heap.pop_back();
-      size_t begin = end - size(special);
-      if (taken[end - 1 - first]) continue;
-      if (size_t before = taken[begin - first]) {
-        if (Index fits = at_most(end - before, special)) {
-          heap.push_back({fits, end});
-          std::push_heap(heap.begin(), heap.end(), after);
-        }
-        continue;
-      }
-      Cut cut = widened(special, begin, scan.text, first, taken);
-      std::fill(&taken[cut.begin - first], &taken[cut.end - 1 - first] + 1, cut.end);
-      cuts.push_back(cut);
-    }
-    std::sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) { return a.begin < b.begin; });
-    return cuts;
-  }
-
-  // A special with the white space that it swallows, of bytes that are not taken.
-  Cut widened(Index index, size_t at, std::string_view text, size_t first,
-              const std::vector<size_t>& taken) const {
-    const Special& special = specials_[index - 1];
-    size_t begin = at, end = at + special.piece.size();
-    auto is_free = [&](size_t i) { return !taken[i - first] && is_white(text[i]); };
-    while (special.lstrip && begin > first && is_free(begin - 1)) begin--;
-    while (special.rstrip && end < first + taken.size() && is_free(end)) end++;
-    return {begin, end, {at, at + special.piece.size(), special.id}};
   }
 
   std::vector<Special> specials_;
