@@ -1,14 +1,16 @@
-"""The seam to the compiled core: text -> ids for the vocabularies and texts that it knows.
+"""The seam to the compiled core: text -> ids -> text for the vocabularies and texts that it knows.
 
-The core takes valid UTF-8 in which nothing is to be normalised but spaces. Whatever else a
-vocabulary or a text asks for goes the way of the specification: a whole dialect (`fast_encoder` is
-None), or one part of one text.
+To encode, the core takes valid UTF-8 in which nothing is to be normalised but spaces. Whatever else
+a vocabulary or a text asks for goes the way of the specification: a whole dialect (`fast_encoder`
+is None), or one part of one text.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Final, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,9 @@ from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp, escape
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.fragments import Fragment, partition
+from spm.text.ids import checked_ids
 from spm.text.normalize import PrefixMatcher
+from spm.text.stream import CharacterDecoder
 from spm.text.utf8 import REPLACEMENT, split_unfinished
 from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
@@ -164,3 +168,92 @@ def _encode(encoder: Any, text: bytes, prefix: bool, vocab: Vocab) -> Ids:
             f" expected {byte_piece(byte).decode()}"
         ) from None
     return ids
+
+
+# ---- ids -> text
+
+
+def fast_decoder(dialect: Dialect) -> FastDecoder | None:
+    """The core's decoder for a dialect, or None where there is no core or it knows too little.
+
+    A denormaliser rewrites the whole of a text, so such vocabularies stay with the specification.
+    So do those whose UNKNOWN shows nothing, of which the core could not tell if it lost a space.
+    """
+    if core is None:
+        return None
+    if isinstance(dialect, LlamaCpp):
+        return FastDecoder(dialect.vocab, _rules_of_llama_cpp(dialect.vocab))
+    assert isinstance(dialect, SentencePiece)
+    if dialect.denormalizer is not None or not dialect.vocab.unk_surface:
+        return None
+    return FastDecoder(dialect.vocab, _rules_of_sentencepiece(dialect))
+
+
+def _rules_of_llama_cpp(vocab: Vocab) -> dict[str, Any]:
+    return {
+        "sentencepiece": False,
+        "strip_space": vocab.add_space_prefix,
+        "strip_spaces": False,
+        "bos_id": vocab.special_ids["bos"] if vocab.add_bos else -1,
+        "eos_id": vocab.special_ids["eos"] if vocab.add_eos else -1,
+        "unknown": b"",
+    }
+
+
+def _rules_of_sentencepiece(dialect: SentencePiece) -> dict[str, Any]:
+    rules = dialect.rules
+    return {
+        "sentencepiece": True,
+        "strip_space": rules.add_dummy_prefix or rules.remove_extra_whitespaces,
+        "strip_spaces": rules.remove_extra_whitespaces,
+        "bos_id": -1,
+        "eos_id": -1,
+        "unknown": dialect.vocab.unk_surface,
+    }
+
+
+class FastDecoder:
+    """Ids -> text in the core, equal to the specification. Any number of threads may use it."""
+
+    def __init__(self, vocab: Vocab, rules: dict[str, Any]) -> None:
+        self.vocab = vocab
+        self.rules = rules
+
+    @cached_property
+    def core(self) -> Any:
+        """The tables, made when they are first needed; if two threads make them, both are right."""
+        assert core is not None
+        return core.Decoder(self.vocab.pieces, bytes(self.vocab.types), **self.rules)
+
+    def decode(self, ids: Iterable[SupportsIndex], skip_special: bool) -> str:
+        """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
+        text: str = self._apply(self.core.decode, ids, bool(skip_special))
+        return text
+
+    def decode_bytes(self, ids: Iterable[SupportsIndex], skip_special: bool) -> bytes:
+        """The text of ids as bytes. Raises DecodeError for a bad id."""
+        text: bytes = self._apply(self.core.decode_bytes, ids, bool(skip_special))
+        return text
+
+    def stream(self, skip_special: bool) -> CharacterDecoder:
+        """A decoder for ids that come one by one."""
+        stream: CharacterDecoder = self.core.stream(bool(skip_special))
+        return stream
+
+    def _apply(
+        self, decode: Callable[..., Any], ids: Iterable[SupportsIndex], skip_special: bool
+    ) -> Any:
+        plain = _plain(ids)
+        text = None if plain is None else decode(plain, skip_special)
+        if text is None:  # some are not plain ints, or bad
+            text = decode(checked_ids(self.vocab, ids), skip_special)
+        return text
+
+
+def _plain(ids: Iterable[SupportsIndex]) -> list[Any] | NDArray[Any] | None:
+    """Ids as the core reads them without a look at each from here, or None."""
+    if type(ids) is list:
+        return ids
+    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.kind in "iu":
+        return np.ascontiguousarray(ids, np.int32 if ids.dtype == np.int32 else np.int64)
+    return None
