@@ -8,7 +8,7 @@ is None), or one part of one text.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final, Protocol, SupportsIndex
 
@@ -31,6 +31,8 @@ from spm.vocab.vocab import byte_piece
 MAX_WHOLE_BYTES: Final = 128  # of a user-defined piece: the core tries every size they have
 
 Ids = NDArray[np.int32]
+
+_READABLE: Final = (np.dtype(np.int32), np.dtype(np.int64))  # the ids that the core decodes
 
 
 class FastEncoder(Protocol):
@@ -227,12 +229,18 @@ class FastDecoder:
 
     def decode(self, ids: Iterable[SupportsIndex], skip_special: bool) -> str:
         """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
-        text: str = self._apply(self.core.decode, ids, bool(skip_special))
+        text: str | None = self.core.decode(_plain(ids), bool(skip_special))
+        if text is None:  # some are bad, or not plain
+            text = self.core.decode(checked_ids(self.vocab, ids), bool(skip_special))
+        assert text is not None
         return text
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], skip_special: bool) -> bytes:
         """The text of ids as bytes. Raises DecodeError for a bad id."""
-        text: bytes = self._apply(self.core.decode_bytes, ids, bool(skip_special))
+        text: bytes | None = self.core.decode_bytes(_plain(ids), bool(skip_special))
+        if text is None:
+            text = self.core.decode_bytes(checked_ids(self.vocab, ids), bool(skip_special))
+        assert text is not None
         return text
 
     def stream(self, skip_special: bool) -> CharacterDecoder:
@@ -240,20 +248,12 @@ class FastDecoder:
         stream: CharacterDecoder = self.core.stream(bool(skip_special))
         return stream
 
-    def _apply(
-        self, decode: Callable[..., Any], ids: Iterable[SupportsIndex], skip_special: bool
-    ) -> Any:
-        plain = _plain(ids)
-        text = None if plain is None else decode(plain, skip_special)
-        if text is None:  # some are not plain ints, or bad
-            text = decode(checked_ids(self.vocab, ids), skip_special)
-        return text
 
-
-def _plain(ids: Iterable[SupportsIndex]) -> list[Any] | NDArray[Any] | None:
-    """Ids as the core reads them without a look at each from here, or None."""
+def _plain(ids: Iterable[SupportsIndex]) -> list[Any] | NDArray[Any]:
+    """Ids as the core reads them without a look at each from here, or else an id that is none."""
     if type(ids) is list:
         return ids
     if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.kind in "iu":
-        return np.ascontiguousarray(ids, np.int32 if ids.dtype == np.int32 else np.int64)
-    return None
+        readable = ids.dtype in _READABLE and ids.flags.c_contiguous
+        return ids if readable else ids.astype(np.int64)
+    return [-1]

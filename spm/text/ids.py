@@ -16,7 +16,7 @@ def checked_id(vocab: Vocab, i: SupportsIndex) -> int:
         n = operator.index(i)
     except TypeError:
         raise DecodeError(f"id is {type(i).__name__}, expected an integer") from None
-    if not 0 <= n < len(vocab):
+    if not 0 <= n < len(vocab.pieces):
         raise DecodeError(f"id {brief(n)}, expected 0 to {len(vocab) - 1}")
     return n
 
