@@ -1,15 +1,17 @@
 // Ids -> text for one vocabulary: what each id shows is worked out once, decoding only copies it.
 //
 // Theory. An entry is 16 bytes: the text of an id, its size, and flags that say when the text is not
-// the whole story. The loop copies all 16 bytes and steps on by the size, so an id costs no branch but
-// one: whether its entry has a flag that is watched. Which ones are, depends on what came before, and
-// that is the state. Llama-2's, in the sentencepiece dialect, special pieces skipped:
+// the whole story. The loop copies all 16 bytes and steps on by the size, so an id costs one branch:
+// does its entry have a flag that is watched? Which are watched depends on what came before, the state:
+// all of them at the beginning of a text and while something is held back, else only a few. Llama-2's
+// vocabulary in sentencepiece's dialect, special pieces skipped:
 //
-//     id       <s>       ▁Hello    <0xC3>    <0xA9>    ▁the
-//     entry    "<s>"     " Hello"  C3        A9        " the"
-//     flags    silent    space     byte      byte      space
-//     state    begun: no, all are watched              nothing is watched but silent, byte, long
-//     shown    -         "Hello"   held      "é"       " the"
+//     id       <s>       ▁Hello    <0xC3>    <0xA9>    ▁the      ▁world
+//     entry    "<s>"     " Hello"  C3        A9        " the"    " world"
+//     flags    silent    space     byte      byte      space     space
+//     watched  all       all       byte      all       byte      byte       (and silent, and long)
+//     shows              "Hello"             "é"       " the"    " world"
+//     copied                                           as it is  as it is
 //
 // The dialects differ in three things. In llama.cpp's (`llama_vocab::impl::detokenize`) the beginning
 // of a text ends with the first id, bytes are raw, and BOS and EOS are removed from the ends. In
@@ -38,12 +40,12 @@ namespace spm {
 enum class TokenType : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
 struct DecodingRules {
-  bool sentencepiece = false;   // or else llama.cpp
-  bool strip_space = false;     // a text loses the space that it begins with
-  bool strip_spaces = false;    // and all that follow it
-  int32_t bos_id = -1;          // removed from the beginning with the special pieces; -1: none
-  int32_t eos_id = -1;          // and from the end
-  std::string unknown;          // what an UNKNOWN id shows in sentencepiece
+  bool sentencepiece = false;  // or else llama.cpp
+  bool strip_space = false;    // a text loses the space that it begins with
+  bool strip_spaces = false;   // and all that follow it
+  int32_t bos_id = -1;         // not shown at the beginning if special pieces are skipped; -1: none
+  int32_t eos_id = -1;         // nor this one at the end
+  std::string unknown;         // what an UNKNOWN id shows in sentencepiece
 };
 
 // Text on its way out: a buffer that is never filled with zeros.
@@ -105,9 +107,9 @@ class Decoder {
   class State {
     friend class Decoder;
     bool skip_special = true;
-    bool begun = false;     // the beginning is over: no space is lost any more
+    bool begun = false;  // the beginning is over: no space is lost any more
     uint8_t n_raw = 0;
-    uint8_t raw[4] = {};    // the bytes that may still become a character
+    uint8_t raw[4] = {};  // the bytes that may still become a character
     std::string_view held;  // of an EOS
     uint8_t watched = kAny;
   };
