@@ -14,12 +14,13 @@ from typing import Final, Literal, SupportsIndex, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import DecodeError, DoubleBOSWarning, EncodeError, brief
+from spm.errors import DoubleBOSWarning, EncodeError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
-from spm.text.fast import CACHE_BYTES, fast_encoder
-from spm.text.stream import StreamDecoder, StreamEncoder
+from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
+from spm.text.ids import checked_ids
+from spm.text.stream import CharactersOf, StreamDecoder, StreamEncoder
 from spm.text.token import Token
 from spm.text.utf8 import utf8
 from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
@@ -92,6 +93,7 @@ class Tokenizer:
         A Python frame in between would take as long as the ids of a short text.
         """
         self._fast = fast_encoder(self._dialect, self._cache_bytes)
+        self._fast_decoder = fast_decoder(self._dialect)
         if self._fast is None or self._dialect.unused:
             return
         for name, method in _IN_THE_CORE.items():
@@ -306,18 +308,22 @@ class Tokenizer:
         as there: decode(encode("a")) is " a" if the vocabulary adds BOS, and "a" if it does not.
         Raises DecodeError for what is no id of the vocabulary.
         """
+        if self._fast_decoder:
+            return self._fast_decoder.decode(ids, skip_special)
         return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> bytes:
         """The text of ids as bytes. `skip_special` leaves CONTROL pieces out."""
-        if isinstance(ids, (str, bytes)):
-            raise TypeError(f"ids is {type(ids).__name__}, expected integers")
+        if self._fast_decoder:
+            return self._fast_decoder.decode_bytes(ids, skip_special)
         decoder = self._dialect.decoder(skip_special)
-        return b"".join(decoder.push(self._checked(i)) for i in ids) + decoder.flush()
+        return b"".join(map(decoder.push, checked_ids(self.vocab, ids))) + decoder.flush()
 
     def stream_decoder(self, *, skip_special: bool = True) -> StreamDecoder:
         """Decode ids as they come: the text of `decode`, never half a character."""
-        return StreamDecoder(self._dialect, self._checked, skip_special)
+        fast = self._fast_decoder
+        decoder = fast.stream(skip_special) if fast else CharactersOf(self._dialect, skip_special)
+        return StreamDecoder(self.vocab, decoder)
 
     # ---- inside
 
@@ -345,15 +351,6 @@ class Tokenizer:
             message = "the text begins with BOS and the vocabulary adds one: there are two now"
             warnings.warn(message, DoubleBOSWarning, stacklevel=_depth_of_caller())
         return np.array([*bos, *ids, *eos], np.int32)
-
-    def _checked(self, i: SupportsIndex) -> int:
-        try:
-            n = operator.index(i)
-        except TypeError:
-            raise DecodeError(f"id is {type(i).__name__}, expected an integer") from None
-        if not 0 <= n < len(self.vocab):
-            raise DecodeError(f"id {brief(n)}, expected 0 to {len(self.vocab) - 1}")
-        return n
 
 
 _IN_THE_CORE: Final = {

@@ -3,4 +3,5 @@
 
 #include <nanobind/nanobind.h>
 
+void bind_decoder(nanobind::module_& m);
 void bind_text(nanobind::module_& m);

@@ -437,4 +437,5 @@ NB_MODULE(_core, m) {
   for (PyMethodDef& method : kMethods)
     encoder.attr(method.ml_name) = nb::steal(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(encoder.ptr()), &method));
   bind_text(m);
+  bind_decoder(m);
 }

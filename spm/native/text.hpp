@@ -76,6 +76,16 @@ inline Character read_character(const char* p, const char* end) {
   return {Code(8 + size) << 28 | (bytes & 0x0FFFFFFF), size};  // of four bytes the first is 0xF.
 }
 
+// Whether `n` bytes only lack more to be a well-formed character: completed in the way that fits every
+// lead byte, they are one.
+inline bool is_unfinished(const uint8_t* p, size_t n) {
+  if (n >= lead_size(p[0])) return false;
+  uint8_t second = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
+  uint8_t whole[4] = {0, second, 0x80, 0x80};
+  std::memcpy(whole, p, n);
+  return well_formed_size(whole, 4) > 0;
+}
+
 // Where the first byte stands that begins no well-formed character; the text's size if there is none.
 inline size_t valid_prefix(std::string_view text) {
   const auto* p = reinterpret_cast<const uint8_t*>(text.data());

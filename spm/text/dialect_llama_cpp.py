@@ -40,7 +40,6 @@ class LlamaCpp:
         ranks = (-vocab.scores).tolist()
         self.ranks: Mapping[bytes, float] = dict(zip(vocab.pieces, ranks))
         self.specials = {p: special_pieces(vocab, parse_special=p) for p in (False, True)}
-        self.texts = [_piece_text(vocab, i) for i in range(len(vocab))]  # id -> bytes
 
     def parts(
         self, text: bytes, parse_special: bool, begins: bool = True
@@ -153,7 +152,7 @@ class LlamaCppDecoder:
     def _text(self, i: int) -> bytes:
         if self.skip_special and self.dialect.vocab.types[i] in _SILENT:
             return b""
-        return self.dialect.texts[i]
+        return _piece_text(self.dialect.vocab, i)
 
     def flush(self) -> bytes:
         """What was held back and can be shown: nothing, an EOS at the end is removed."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from typing import Any, Final
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Final, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,17 @@ from spm.native import announce_missing, core
 from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
+from spm.text.ids import checked_ids
+from spm.text.stream import CharacterDecoder
+from spm.vocab import Vocab
 from spm.vocab.vocab import byte_piece
 
 CACHE_BYTES: Final = 64 << 20  # bytes that a tokenizer keeps from text to text, if nobody says otherwise
 MAX_PIECES: Final = 2_000_000
 
 Ids = NDArray[np.int32]
+
+_READABLE: Final = (np.dtype(np.int32), np.dtype(np.int64))  # the ids that the core decodes
 
 
 def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None:
@@ -155,3 +162,90 @@ def _is_utf8(piece: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+# ---- ids -> text
+
+
+def fast_decoder(dialect: Dialect) -> FastDecoder | None:
+    """The core's decoder for a dialect, or None where there is no core or it knows too little.
+
+    A denormaliser rewrites the whole of a text, so such vocabularies stay with the specification.
+    So do those whose UNKNOWN shows nothing, of which the core could not tell if it lost a space.
+    """
+    if core is None:
+        return None
+    if isinstance(dialect, LlamaCpp):
+        return FastDecoder(dialect.vocab, _rules_of_llama_cpp(dialect.vocab))
+    assert isinstance(dialect, SentencePiece)
+    if dialect.denormalizer is not None or not dialect.vocab.unk_surface:
+        return None
+    return FastDecoder(dialect.vocab, _rules_of_sentencepiece(dialect))
+
+
+def _rules_of_llama_cpp(vocab: Vocab) -> dict[str, Any]:
+    return {
+        "sentencepiece": False,
+        "strip_space": vocab.add_space_prefix,
+        "strip_spaces": False,
+        "bos_id": vocab.special_ids["bos"] if vocab.add_bos else -1,
+        "eos_id": vocab.special_ids["eos"] if vocab.add_eos else -1,
+        "unknown": b"",
+    }
+
+
+def _rules_of_sentencepiece(dialect: SentencePiece) -> dict[str, Any]:
+    rules = dialect.rules
+    return {
+        "sentencepiece": True,
+        "strip_space": rules.add_dummy_prefix or rules.remove_extra_whitespaces,
+        "strip_spaces": rules.remove_extra_whitespaces,
+        "bos_id": -1,
+        "eos_id": -1,
+        "unknown": dialect.vocab.unk_surface,
+    }
+
+
+class FastDecoder:
+    """Ids -> text in the core, equal to the specification. Any number of threads may use it."""
+
+    def __init__(self, vocab: Vocab, rules: dict[str, Any]) -> None:
+        self.vocab = vocab
+        self.rules = rules
+
+    @cached_property
+    def core(self) -> Any:
+        """The tables, made when they are first needed; if two threads make them, both are right."""
+        assert core is not None
+        return core.Decoder(self.vocab.pieces, bytes(self.vocab.types), **self.rules)
+
+    def decode(self, ids: Iterable[SupportsIndex], skip_special: bool) -> str:
+        """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
+        text: str | None = self.core.decode(_plain(ids), bool(skip_special))
+        if text is None:  # some are bad, or not plain
+            text = self.core.decode(checked_ids(self.vocab, ids), bool(skip_special))
+        assert text is not None
+        return text
+
+    def decode_bytes(self, ids: Iterable[SupportsIndex], skip_special: bool) -> bytes:
+        """The text of ids as bytes. Raises DecodeError for a bad id."""
+        text: bytes | None = self.core.decode_bytes(_plain(ids), bool(skip_special))
+        if text is None:
+            text = self.core.decode_bytes(checked_ids(self.vocab, ids), bool(skip_special))
+        assert text is not None
+        return text
+
+    def stream(self, skip_special: bool) -> CharacterDecoder:
+        """A decoder for ids that come one by one."""
+        stream: CharacterDecoder = self.core.stream(bool(skip_special))
+        return stream
+
+
+def _plain(ids: Iterable[SupportsIndex]) -> list[Any] | NDArray[Any]:
+    """Ids as the core reads them without a look at each from here, or else an id that is none."""
+    if type(ids) is list:
+        return ids
+    if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.kind in "iu":
+        readable = ids.dtype in _READABLE and ids.flags.c_contiguous
+        return ids if readable else ids.astype(np.int64)
+    return [-1]

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, SupportsIndex
 
 from spm.text.dialect import Dialect
+from spm.text.ids import checked_id
 from spm.text.utf8 import utf8
+from spm.vocab import Vocab
+
+
+class CharacterDecoder(Protocol):
+    """Ids in, characters out, as they come: `CharactersOf`, or the core."""
+
+    def push(self, i: int) -> str:
+        """The characters that are certain now and were not before."""
+
+    def flush(self) -> str:
+        """The text held back; the next id begins a new text."""
 
 
 class StreamDecoder:
@@ -17,9 +29,27 @@ class StreamDecoder:
     are.
     """
 
-    def __init__(self, dialect: Dialect, checked: Callable[[int], int], skip_special: bool) -> None:
+    def __init__(self, vocab: Vocab, decoder: CharacterDecoder) -> None:
+        self._vocab = vocab
+        self._decoder = decoder
+
+    def push(self, i: SupportsIndex) -> str:
+        """The text that is certain now and was not before. Raises DecodeError for a bad id."""
+        return self._decoder.push(checked_id(self._vocab, i))
+
+    def flush(self) -> str:
+        """The text held back, with U+FFFD for bytes that never became a character.
+
+        The next id begins a new text.
+        """
+        return self._decoder.flush()
+
+
+class CharactersOf:
+    """The characters in the bytes that a dialect's decoder gives."""
+
+    def __init__(self, dialect: Dialect, skip_special: bool) -> None:
         self._dialect = dialect
-        self._checked = checked
         self._skip_special = skip_special
         self._begin()
 
@@ -28,14 +58,11 @@ class StreamDecoder:
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, i: int) -> str:
-        """The text that is certain now and was not before. Raises DecodeError for a bad id."""
-        return self._text.decode(self._bytes.push(self._checked(i)))
+        """The characters that are certain now and were not before."""
+        return self._text.decode(self._bytes.push(i))
 
     def flush(self) -> str:
-        """The text held back, with U+FFFD for bytes that never became a character.
-
-        The next id begins a new text.
-        """
+        """The text held back; the next id begins a new text."""
         rest = self._text.decode(self._bytes.flush(), final=True)
         self._begin()
         return rest
