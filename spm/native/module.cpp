@@ -9,6 +9,8 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+void bind_containers(nb::module_& m);  // bind_containers.cpp
+
 namespace {
 
 using IdArray = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
@@ -70,4 +72,5 @@ NB_MODULE(_core, m) {
       .def(nb::new_(&make_encoder), "texts"_a, "ranks"_a, "ids"_a, "user_defined"_a, "byte_ids"_a,
            "unknown_id"_a, "seed"_a)
       .def("encode", &encode, "text"_a, "prefix"_a);
+  bind_containers(m);
 }

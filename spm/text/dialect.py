@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
@@ -27,7 +30,12 @@ class Dialect(Protocol):
 
     name: str
     vocab: Vocab
-    ranks: Mapping[bytes, float]  # of every piece that may be a merge result
+    may_result: NDArray[np.bool_]  # by id: whether a merge may result in the piece
+    ranks_by_id: NDArray[Any]  # the smallest merges first
+
+    @property
+    def ranks(self) -> Mapping[bytes, float]:
+        """The rank of every piece that a merge may result in."""
 
     def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
         """The special pieces of a text, done, and between them what is ready to merge."""

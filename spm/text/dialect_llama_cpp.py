@@ -13,7 +13,10 @@ unless a BOS stood before it and was removed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Final
+
+import numpy as np
 
 from spm.errors import EncodeError
 from spm.text.fragments import Fragment, partition, special_pieces
@@ -34,10 +37,19 @@ class LlamaCpp:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         # Every piece may be a merge result, whatever its type; -0.0 and 0.0 are the same score.
-        ranks = (-vocab.scores).tolist()
-        self.ranks: Mapping[bytes, float] = dict(zip(vocab.pieces, ranks))
+        self.may_result = np.ones(len(vocab), bool)
+        self.ranks_by_id = -vocab.scores
         self.specials = {p: special_pieces(vocab, parse_special=p) for p in (False, True)}
-        self.texts = [_piece_text(vocab, i) for i in range(len(vocab))]  # id -> bytes
+
+    @cached_property
+    def ranks(self) -> Mapping[bytes, float]:
+        """The rank of every piece; merging in Python asks for it, the core does not."""
+        return dict(zip(self.vocab.pieces, self.ranks_by_id.tolist()))
+
+    @cached_property
+    def texts(self) -> list[bytes]:
+        """What every id decodes to."""
+        return [_piece_text(self.vocab, i) for i in range(len(self.vocab))]
 
     def parts(self, text: bytes, parse_special: bool) -> Iterator[Token | Stretch]:
         """The special pieces of `text`, and between them the texts that merge."""

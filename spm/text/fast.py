@@ -19,6 +19,7 @@ from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp, escape
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.fragments import Fragment, partition
+from spm.text.mergeable import can_occur, in_valid_text, mergeable
 from spm.text.normalize import PrefixMatcher
 from spm.text.utf8 import REPLACEMENT, split_unfinished
 from spm.vocab import SPACE, Vocab
@@ -95,7 +96,7 @@ class FastSentencePiece:
     def __init__(self, dialect: SentencePiece) -> None:
         self.dialect = dialect
         vocab = dialect.vocab
-        whole = [p for p in dialect.user_defined.pieces if _can_occur(p)]
+        whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
         pairs = [(p, vocab.piece_to_id[p]) for p in whole]
         # In such a piece the core could not tell a space from a ▁ that was typed, which is longer.
         self.whole_has_space = any(SPACE in p for p in whole)
@@ -116,16 +117,9 @@ class FastSentencePiece:
 
 def _core_encoder(dialect: Dialect, user_defined: list[tuple[bytes, int]], unknown_id: int) -> Any:
     """Hand a vocabulary to the core: every piece that one of its texts can merge to."""
-    vocab = dialect.vocab
-    pieces = [p for p in dialect.ranks if _can_occur(p)]
-    ranks = np.array([dialect.ranks[p] for p in pieces])
-    _, dense = np.unique(ranks, return_inverse=True)  # equal ranks stay equal
-    ids = [vocab.piece_to_id[p] for p in pieces]
     assert core is not None
     return core.Encoder(
-        pieces,
-        dense.astype(np.int32),
-        np.array(ids, np.int32),
+        *in_valid_text(mergeable(dialect)),
         user_defined,
         np.array(_byte_ids(dialect), np.int32),
         unknown_id,
@@ -139,11 +133,6 @@ def _byte_ids(dialect: Dialect) -> list[int]:
         return [known.get(byte_piece(b), known.get(bytes([b]), -1)) for b in range(256)]
     assert isinstance(dialect, SentencePiece)
     return dialect.byte_ids or [-1] * 256
-
-
-def _can_occur(piece: bytes) -> bool:
-    """Whether a text of valid UTF-8, with ▁ for its spaces, can contain a piece."""
-    return bool(piece) and b" " not in piece and _is_utf8(piece)
 
 
 def _is_utf8(piece: bytes) -> bool:
