@@ -70,9 +70,9 @@ inline std::optional<std::vector<std::string_view>> read_strings(std::string_vie
 enum Wire : unsigned { kVarint = 0, kEightBytes = 1, kSized = 2, kFourBytes = 5 };
 
 struct Field {
-  uint64_t number;
-  unsigned wire;
-  uint64_t value;          // of a varint
+  uint64_t number = 0;
+  unsigned wire = kVarint;
+  uint64_t value = 0;      // of a varint
   std::string_view bytes;  // of all the others
   std::string_view whole;  // with its key
 };
