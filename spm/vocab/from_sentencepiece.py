@@ -49,8 +49,8 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     trainer = model.message(2, _TRAINER_FIELDS)
     kind = trainer.integer(3, 1)
     if kind != 2:
-        found = _MODEL_TYPES.get(kind, kind)
-        raise VocabError(f"{source}: trainer_spec.model_type is {found}, expected BPE")
+        name = _MODEL_TYPES.get(kind, kind)
+        raise VocabError(f"{source}: trainer_spec.model_type is {name}, expected BPE")
     byte_fallback = trainer.flag(35, False)
     pieces = _as_arrays(*found[:3]) if found else _read_pieces(model)
     if byte_fallback and b"\0" in pieces.texts:
