@@ -17,7 +17,7 @@ from spm import Tokenizer
 from spm.errors import VocabError
 from spm.vocab import TokenType, Vocab
 from spm.vocab.llama_cpp import family
-from tests.making import HEAD, Piece, piece, write_vocab
+from tests.making import BYTES, FIRST, HEAD, Piece, piece, write_model, write_vocab
 
 # llama_vocab_get_attr gives bits: UNKNOWN 1, UNUSED 2, NORMAL 4, CONTROL 8, USER_DEFINED 16, BYTE
 # 32, RSTRIP 256. Where several are set the first of these is how the piece is treated.
@@ -245,6 +245,14 @@ def test_several_empty_pieces_get_different_names(tmp_path: Path) -> None:
     vocab = read(tmp_path, [piece(""), piece("\0z"), piece("", 0, 3)])
 
     assert vocab.pieces[3:] == (b"[EMPTY_3]", b"[EMPTY_4]", b"[EMPTY_5]")
+
+
+def test_pieces_of_a_converted_model_end_at_nul_too(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "v.model", [*HEAD, *BYTES, piece("\0"), piece("a")])
+    vocab = Tokenizer.from_sentencepiece(path, dialect="llama.cpp").vocab
+
+    assert (f"[EMPTY_{FIRST}]".encode(), b"a") == vocab.pieces[FIRST:]
+    assert FIRST == vocab.piece_to_id[f"[EMPTY_{FIRST}]".encode()]
 
 
 def test_pieces_that_are_one_up_to_nul_are_refused(tmp_path: Path) -> None:

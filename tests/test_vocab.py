@@ -438,6 +438,23 @@ def test_replace_checks_again() -> None:
         replace(by_hand(ENTRIES), pieces=(b"a", b"a", b"b", b"c", b"d", b"e"))
 
 
+def test_another_reading_of_the_same_pieces_shares_their_index_and_is_checked() -> None:
+    vocab = by_hand(ENTRIES)
+    types = (*vocab.types[:3], TokenType.CONTROL, *vocab.types[4:])
+    vocab.fingerprint, vocab.type_numbers  # noqa: B018  # known, and of the first reading alone
+
+    other = vocab.reread(types=types, special_ids={"bos": 3})
+
+    assert other.piece_to_id is vocab.piece_to_id
+    assert other.fingerprint == replace(vocab, types=types, special_ids={"bos": 3}).fingerprint
+    assert [1, 2, 3] == other.ids_of_type(TokenType.CONTROL)
+    assert [0, 1, 2] == vocab.ids_of_type(TokenType.CONTROL, TokenType.UNKNOWN)
+    with pytest.raises(VocabError, match="the bos id is 6, expected 0 to 5"):
+        vocab.reread(special_ids={"bos": 6})
+    with pytest.raises(TypeError):
+        other.special_ids["bos"] = 1  # type: ignore[index]
+
+
 # ---- pieces in messages
 
 

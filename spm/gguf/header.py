@@ -34,6 +34,7 @@ from spm.gguf.types import (
     align,
     is_alignment,
 )
+from spm.native import core
 
 U32: Final = struct.Struct("<I")
 U64: Final = struct.Struct("<Q")
@@ -247,8 +248,11 @@ def skip_strings(head: Head, count: int, what: str) -> None:
 def scan_strings(data: bytes, pos: int, done: int, count: int) -> tuple[int, int]:
     """Step over strings while their lengths lie in `data`: how many are done, where the last ends.
 
-    That may be beyond `data`. This is the loop that opening a large vocabulary waits for.
+    That may be beyond `data`. This is the loop that opening a large vocabulary waits for, so the
+    core runs it; a size that no file has it leaves to the loop below.
     """
+    if core and (walked := core.scan_strings(data, pos, done, count)):
+        return int(walked[0]), int(walked[1])
     unpack_from, last_start = U64.unpack_from, len(data) - 8
     while done < count and pos <= last_start:
         pos += 8 + unpack_from(data, pos)[0]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from spm.errors import GGUFError, one_line
 from spm.gguf.header import U32, U64, Entry, Header, scan_strings
 from spm.gguf.types import VALUE_DTYPES, MetadataValue, ValueType
+from spm.native import core
 
 ARRAY_HEAD: Final = 12  # bytes: the element type (u32) and the count (u64)
 
@@ -56,7 +57,8 @@ class StringArray(Sequence[bytes]):
 
     def to_list(self) -> list[bytes]:
         """Every string, in one pass."""
-        return list(self)
+        strings = core.read_strings(self._data, self._start, self._count) if core else None
+        return list(self) if strings is None else strings
 
     def end(self) -> int:
         """The header's byte after the last string."""

@@ -3,5 +3,6 @@
 
 #include <nanobind/nanobind.h>
 
+void bind_containers(nanobind::module_& m);
 void bind_decoder(nanobind::module_& m);
 void bind_text(nanobind::module_& m);

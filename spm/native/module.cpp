@@ -392,8 +392,9 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
   std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
   vocabulary.pieces.reserve(pieces.size());
   for (size_t i = 0; i < pieces.size(); i++) {
-    auto text = spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i])));
-    vocabulary.pieces.push_back({std::move(text), spm::Rank(ranks(i)), ids(i)});
+    std::string_view piece = view(nb::borrow<nb::bytes>(pieces[i]));
+    if (piece.empty() || piece.find(' ') != piece.npos) continue;  // no text has spaces when it merges
+    vocabulary.pieces.push_back({spm::to_space_form(piece), spm::Rank(ranks(i)), ids(i)});
   }
   for (nb::handle item : user_defined) {
     auto pair = nb::borrow<nb::tuple>(item);
@@ -438,4 +439,5 @@ NB_MODULE(_core, m) {
     encoder.attr(method.ml_name) = nb::steal(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(encoder.ptr()), &method));
   bind_text(m);
   bind_decoder(m);
+  bind_containers(m);
 }

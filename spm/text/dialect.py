@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
@@ -27,8 +30,13 @@ class Dialect(Protocol):
 
     name: str
     vocab: Vocab
-    ranks: Mapping[bytes, float]  # of every piece that may be a merge result
-    unused: Collection[bytes]  # of those, the ones that are taken apart again
+    unused: Collection[bytes]  # of the merge results, those that are taken apart again
+    may_result: NDArray[np.bool_]  # by id: whether a merge may result in the piece
+    ranks_by_id: NDArray[Any]  # the smallest merges first
+
+    @property
+    def ranks(self) -> Mapping[bytes, float]:
+        """The rank of every piece that a merge may result in."""
 
     def parts(
         self, text: bytes, parse_special: bool, begins: bool = True

@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+
 from spm.errors import EncodeError
 from spm.text.cuts import Joins
 from spm.text.fragments import Fragment, partition, settled, special_pieces
@@ -37,9 +39,14 @@ class LlamaCpp:
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab
         # Every piece may be a merge result, whatever its type; -0.0 and 0.0 are the same score.
-        ranks = (-vocab.scores).tolist()
-        self.ranks: Mapping[bytes, float] = dict(zip(vocab.pieces, ranks))
+        self.may_result = np.ones(len(vocab), bool)
+        self.ranks_by_id = -vocab.scores
         self.specials = {p: special_pieces(vocab, parse_special=p) for p in (False, True)}
+
+    @cached_property
+    def ranks(self) -> Mapping[bytes, float]:
+        """The rank of every piece; merging in Python asks for it, the core does not."""
+        return dict(zip(self.vocab.pieces, self.ranks_by_id.tolist()))
 
     def parts(
         self, text: bytes, parse_special: bool, begins: bool = True

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Final
 
 import numpy as np
@@ -50,10 +50,10 @@ class SentencePiece:
                 f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is"
                 " unknown; expected the key, or dialect='llama.cpp'"
             )
-        longest = max(vocab.pieces, key=len)
-        if len(longest) > MAX_PIECE_BYTES:
+        if max(map(len, vocab.pieces)) > MAX_PIECE_BYTES:
+            longest = quoted(max(vocab.pieces, key=len))
             raise VocabError(
-                f"{vocab.source}: piece {quoted(longest)}, expected at most {MAX_PIECE_BYTES} bytes"
+                f"{vocab.source}: piece {longest}, expected at most {MAX_PIECE_BYTES} bytes"
             )
         self.vocab = vocab
         self.rules = vocab.normalization
@@ -62,14 +62,14 @@ class SentencePiece:
         self.unused: Collection[bytes] = frozenset(_of_type(vocab, TokenType.UNUSED))
         self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
         self.denormalizer = _denormalizer(vocab)
-        ranks = _ranks(vocab.scores).tolist()
-        self.ranks: Mapping[
-            bytes, float
-        ] = {  # bytes -> int, for every piece that may be a merge result
-            piece: rank
-            for piece, rank, kind in zip(vocab.pieces, ranks, vocab.types)
-            if kind in _MERGEABLE
-        }
+        self.may_result = np.isin(vocab.type_numbers, _MERGEABLE)
+        self.ranks_by_id = _ranks(vocab.scores)
+
+    @cached_property
+    def ranks(self) -> Mapping[bytes, float]:
+        """The rank of every piece that may be a merge result; the core does not ask for it."""
+        ranks = zip(self.vocab.pieces, self.ranks_by_id.tolist())
+        return dict(compress(ranks, self.may_result.tobytes()))
 
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
@@ -137,7 +137,7 @@ class SentencePiece:
 
 
 def _of_type(vocab: Vocab, kind: TokenType) -> list[bytes]:
-    return [piece for piece, found in zip(vocab.pieces, vocab.types) if found == kind]
+    return [vocab.pieces[i] for i in vocab.ids_of_type(kind)]
 
 
 def _byte_ids(vocab: Vocab) -> list[int]:

@@ -24,6 +24,7 @@ from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
+from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
 from spm.text.stream import CharacterDecoder
 from spm.vocab import Vocab
 from spm.vocab.vocab import byte_piece
@@ -56,10 +57,9 @@ def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
     vocab = dialect.vocab
     known = vocab.piece_to_id
     byte_ids = [known.get(byte_piece(b), known.get(bytes([b]), -1)) for b in range(256)]
-    pieces = [p for p in dialect.ranks if p and b" " not in p]  # no text has a space when it merges
     return _encoder(
         dialect,
-        pieces,
+        mergeable(dialect),
         cache_bytes,
         user_defined=[],
         byte_ids=byte_ids,
@@ -75,7 +75,7 @@ def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
 def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
     vocab, rules = dialect.vocab, dialect.rules
-    whole = [p for p in dialect.user_defined.pieces if _can_occur(p)]
+    whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
     normalizer = (
         rules.add_dummy_prefix,
         rules.remove_extra_whitespaces,
@@ -85,7 +85,7 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     )
     return _encoder(
         dialect,
-        [p for p in dialect.ranks if _can_occur(p)],
+        in_valid_text(mergeable(dialect)),
         cache_bytes,
         user_defined=[(p, vocab.piece_to_id[p]) for p in whole],
         byte_ids=dialect.byte_ids or [-1] * 256,
@@ -99,18 +99,13 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
 
 
 def _encoder(
-    dialect: Dialect, pieces: list[bytes], cache_bytes: int, *, byte_ids: list[int], **rules: Any
+    dialect: Dialect, found: Mergeable, cache_bytes: int, *, byte_ids: list[int], **rules: Any
 ) -> Any:
     vocab = dialect.vocab
-    ranks = np.array([dialect.ranks[p] for p in pieces])
-    _, dense = np.unique(ranks, return_inverse=True)  # equal ranks stay equal
-    ids = [vocab.piece_to_id[p] for p in pieces]
     unused = [vocab.piece_to_id[p] for p in dialect.unused]
     assert core is not None
     return core.Encoder(
-        pieces,
-        dense.astype(np.int32),
-        np.array(ids, np.int32),
+        *found,
         unused=np.array(unused, np.int32),
         byte_ids=np.array(byte_ids, np.int32),
         bos=vocab.special_ids["bos"] if vocab.add_bos else -1,
@@ -149,11 +144,6 @@ def _isa() -> int:
         there = [name for i, name in enumerate(core.ISAS) if core.supports(i)]
         raise VocabError(f"SPM_ISA is {wanted!r}, expected {' or '.join(there)} on this machine")
     return int(core.ISAS.index(wanted))
-
-
-def _can_occur(piece: bytes) -> bool:
-    """Whether a text of valid UTF-8, with ▁ for its spaces, can contain a piece."""
-    return bool(piece) and b" " not in piece and _is_utf8(piece)
 
 
 def _is_utf8(piece: bytes) -> bool:

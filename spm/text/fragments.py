@@ -47,13 +47,10 @@ def special_pieces(vocab: Vocab, parse_special: bool) -> tuple[Special, ...]:
     llama.cpp sorts by size with std::sort, which leaves equal sizes in no fixed order; here the
     lower id goes first.
     """
-    kinds = {TokenType.USER_DEFINED}
-    if parse_special:
-        kinds |= {TokenType.CONTROL, TokenType.UNKNOWN}
+    if_asked = (TokenType.CONTROL, TokenType.UNKNOWN) if parse_special else ()
     specials = [
         Special(vocab.pieces[i], i, i in vocab.lstrip_ids, i in vocab.rstrip_ids)
-        for i, kind in enumerate(vocab.types)
-        if kind in kinds
+        for i in vocab.ids_of_type(TokenType.USER_DEFINED, *if_asked)
     ]
     return tuple(sorted(specials, key=lambda special: -len(special.piece)))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
 from spm.vocab.llama_cpp import DEFAULT_IDS, as_c_strings, family
-from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab
+from spm.vocab.vocab import Normalization, TokenType, Vocab, token_types
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
 _SENTENCEPIECE_NEEDS: Final = (
@@ -146,13 +146,12 @@ def _types(keys: _Keys, n: int) -> tuple[TokenType, ...]:
         return (TokenType.NORMAL,) * n
     types = keys.numbers("token_type", ValueType.INT32)
     _expect_length(keys, "token_type", len(types), n)
-    numbers = types[:n].tolist()
-    try:
-        return tuple([TOKEN_TYPES[number] for number in numbers])
-    except KeyError:
-        i, number = next((i, t) for i, t in enumerate(numbers) if t not in TOKEN_TYPES)
-        message = f"{keys.where('token_type')}: id {i} has type {number}, expected 1 to 6"
-        raise VocabError(message) from None
+    numbers = types[:n].astype(np.int32)
+    wrong = np.flatnonzero((numbers < min(TokenType)) | (numbers > max(TokenType)))
+    if len(wrong):
+        where = f"{keys.where('token_type')}: id {wrong[0]}"
+        raise VocabError(f"{where} has type {numbers[wrong[0]]}, expected 1 to 6")
+    return token_types(numbers)
 
 
 def _expect_length(keys: _Keys, key: str, found: int, n: int) -> None:

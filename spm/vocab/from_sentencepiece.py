@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spm.errors import VocabError, one_line, quoted
+from spm.native import core
 from spm.vocab.protobuf import Message
-from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab
+from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab, token_types
 
 MAX_FILE_BYTES: Final = 256 << 20  # real models are below 6 MB
 
@@ -26,6 +28,14 @@ _NORMALIZER_FIELDS: Final = (2, 3, 4, 5)
 _MODEL_TYPES: Final = {1: "UNIGRAM", 2: "BPE", 3: "WORD", 4: "CHAR"}
 
 
+class Pieces(NamedTuple):
+    """What a model says of every piece, by id."""
+
+    texts: list[bytes]
+    scores: NDArray[np.float32]
+    types: NDArray[np.uint8]
+
+
 def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     """Read a BPE `.model`.
 
@@ -34,26 +44,26 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     """
     source = one_line(Path(path))
     data = _read(Path(path))
-    try:
-        model = Message(data, source, _MODEL_FIELDS)
-    except VocabError as error:
-        raise VocabError(f"{error}: no sentencepiece .model") from None
+    found = core.read_model_pieces(data) if core else None  # None: something in it is not plain
+    model = _read_model(found[3] if found else data, source)
     trainer = model.message(2, _TRAINER_FIELDS)
     kind = trainer.integer(3, 1)
     if kind != 2:
-        found = _MODEL_TYPES.get(kind, kind)
-        raise VocabError(f"{source}: trainer_spec.model_type is {found}, expected BPE")
+        name = _MODEL_TYPES.get(kind, kind)
+        raise VocabError(f"{source}: trainer_spec.model_type is {name}, expected BPE")
     byte_fallback = trainer.flag(35, False)
-    pieces, scores, types = _read_pieces(model, byte_fallback)
-    _check_as_sentencepiece(source, pieces, types, byte_fallback)
+    pieces = _as_arrays(*found[:3]) if found else _read_pieces(model)
+    if byte_fallback and b"\0" in pieces.texts:
+        pieces = _with_unused_nul(pieces)
+    _check_as_sentencepiece(source, pieces, byte_fallback)
     suffix = trainer.flag(24, False)
-    special_ids = _special_ids(trainer, pieces, types)
+    special_ids = _special_ids(trainer, pieces)
     normalization = _normalization(model.message(3, _NORMALIZER_FIELDS), suffix)
     return Vocab(
         source=source,
-        pieces=tuple(pieces),
-        scores=np.array(scores, np.float32),
-        types=tuple(types),
+        pieces=tuple(pieces.texts),
+        scores=pieces.scores,
+        types=token_types(pieces.types),
         special_ids=special_ids,
         add_bos=False,
         add_eos=False,
@@ -86,28 +96,50 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _read_pieces(
-    model: Message, byte_fallback: bool
-) -> tuple[list[bytes], list[float], list[TokenType]]:
-    pieces, scores, types = [], [], []
+def _read_model(data: bytes, source: str) -> Message:
+    try:
+        return Message(data, source, _MODEL_FIELDS)
+    except VocabError as error:
+        raise VocabError(f"{error}: no sentencepiece .model") from None
+
+
+def _as_arrays(texts: list[bytes], scores: bytes, types: bytes) -> Pieces:
+    numbers = np.frombuffer(scores, "<f4").astype(np.float32)
+    return Pieces(texts, numbers, np.frombuffer(types, np.uint8))
+
+
+def _read_pieces(model: Message) -> Pieces:
+    texts, scores, types = [], [], []
     for i, data in enumerate(model.all(1)):
         message = Message(data, f"{model.where}, piece {i}", _PIECE_FIELDS)
         kind = message.integer(3, TokenType.NORMAL)
         if kind not in TOKEN_TYPES:
             raise VocabError(f"{message.where}: type is {kind}, expected 1 to 6")
-        piece = message.raw(1, b"")
-        if byte_fallback and piece == b"\0":  # sentencepiece_processor.cc, Load: a stray NUL piece
-            kind = TokenType.UNUSED
-        pieces.append(piece)
+        texts.append(message.raw(1, b""))
         scores.append(message.real(2, 0.0))
-        types.append(TOKEN_TYPES[kind])
-    return pieces, scores, types
+        types.append(kind)
+    return Pieces(texts, np.array(scores, np.float32), np.array(types, np.uint8))
 
 
-def _check_as_sentencepiece(
-    source: str, pieces: list[bytes], types: list[TokenType], byte_fallback: bool
-) -> None:
-    for i, (piece, kind) in enumerate(zip(pieces, types)):
+def _with_unused_nul(pieces: Pieces) -> Pieces:
+    """sentencepiece_processor.cc, Load: beside byte pieces a stray NUL piece is UNUSED."""
+    types = pieces.types.copy()
+    types[[i for i, text in enumerate(pieces.texts) if text == b"\0"]] = TokenType.UNUSED
+    return pieces._replace(types=types)
+
+
+def _check_as_sentencepiece(source: str, pieces: Pieces, byte_fallback: bool) -> None:
+    has_nul = b"\0" in b"".join(pieces.texts)
+    has_byte = TokenType.BYTE in pieces.types
+    if has_nul or not all(pieces.texts) or (has_byte and not byte_fallback):
+        _check_each(source, pieces, byte_fallback)
+    unknown = np.count_nonzero(pieces.types == TokenType.UNKNOWN)
+    if unknown > 1 or (unknown == 0 and not byte_fallback):
+        raise VocabError(f"{source}: {unknown} pieces of type UNKNOWN, expected 1")
+
+
+def _check_each(source: str, pieces: Pieces, byte_fallback: bool) -> None:
+    for i, (piece, kind) in enumerate(zip(pieces.texts, pieces.types.tolist())):
         where = f"{source}: piece {i}"
         if not piece:
             raise VocabError(f"{where} is empty, expected a text")
@@ -115,23 +147,24 @@ def _check_as_sentencepiece(
             raise VocabError(f"{where} {quoted(piece)} contains NUL, expected none")
         if kind == TokenType.BYTE and not byte_fallback:
             raise VocabError(f"{where} {quoted(piece)} is a BYTE, but byte_fallback is false")
-    unknown = types.count(TokenType.UNKNOWN)
-    if unknown > 1 or (unknown == 0 and not byte_fallback):
-        raise VocabError(f"{source}: {unknown} pieces of type UNKNOWN, expected 1")
 
 
-def _special_ids(trainer: Message, pieces: list[bytes], types: list[TokenType]) -> dict[str, int]:
+def _special_ids(trainer: Message, pieces: Pieces) -> dict[str, int]:
     """sentencepiece_processor.cc, Load: a role goes to the CONTROL piece of its name."""
     names = {
         "bos": trainer.raw(46, b"") or b"<s>",
         "eos": trainer.raw(47, b"") or b"</s>",
         "pad": trainer.raw(48, b"") or b"<pad>",
     }
-    controls = {p: i for i, (p, t) in enumerate(zip(pieces, types)) if t == TokenType.CONTROL}
+    controls = {pieces.texts[i]: i for i in _ids_of(pieces, TokenType.CONTROL)}
     special_ids = {role: controls[name] for role, name in names.items() if name in controls}
-    if TokenType.UNKNOWN in types:
-        special_ids["unk"] = types.index(TokenType.UNKNOWN)
+    special_ids.update(zip(["unk"], _ids_of(pieces, TokenType.UNKNOWN)))
     return special_ids
+
+
+def _ids_of(pieces: Pieces, kind: TokenType) -> list[int]:
+    ids: list[int] = np.flatnonzero(pieces.types == kind).tolist()
+    return ids
 
 
 def _normalization(spec: Message, suffix: bool) -> Normalization:

@@ -62,19 +62,23 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)
     eog_ids = _eog_ids(vocab, special_ids, types)
-    vocab = replace(vocab, types=tuple(types), special_ids=special_ids, eog_ids=eog_ids)
-    return replace(vocab, lstrip_ids=_lstrip_ids(vocab), rstrip_ids=_rstrip_ids(vocab))
+    vocab = vocab.reread(types=tuple(types), special_ids=special_ids, eog_ids=eog_ids)
+    return vocab.reread(lstrip_ids=_lstrip_ids(vocab), rstrip_ids=_rstrip_ids(vocab))
 
 
 def as_converted(vocab: Vocab) -> Vocab:
     """What llama.cpp would see if a `.model` were converted with its special ids and no flags."""
     special_ids = {**DEFAULT_IDS, **vocab.special_ids}
     pieces = as_c_strings(vocab.pieces)
+    if pieces == vocab.pieces:
+        return vocab.reread(special_ids=special_ids, add_bos=True)
     return replace(vocab, pieces=pieces, special_ids=special_ids, add_bos=True)
 
 
 def as_c_strings(pieces: Sequence[bytes]) -> tuple[bytes, ...]:
     """llama.cpp reads pieces as C strings, which end at NUL, and names the empty ones."""
+    if all(pieces) and b"\0" not in b"".join(pieces):
+        return tuple(pieces)
     return tuple(
         piece.split(b"\0")[0] or b"[EMPTY_%d]" % i if b"\0" in piece or not piece else piece
         for i, piece in enumerate(pieces)
@@ -147,5 +151,5 @@ def _rstrip_ids(vocab: Vocab) -> frozenset[int]:
             )
         named[piece] = vocab.piece_to_id[piece]
     special = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
-    rstrip = {i for i, kind in enumerate(vocab.types) if kind in special} | {named[b"</s>"]}
+    rstrip = {*vocab.ids_of_type(*special), named[b"</s>"]}
     return frozenset(rstrip - {named[b"<unk>"], named[b"<s>"], named[b"<|endoftext|>"]})

@@ -36,6 +36,12 @@ class TokenType(IntEnum):
 
 
 TOKEN_TYPES: Final = {int(kind): kind for kind in TokenType}
+_BY_NUMBER: Final = np.array([None, *TokenType], object)
+
+
+def token_types(numbers: NDArray[np.integer]) -> tuple[TokenType, ...]:
+    """Numbers, of which every one is a token type's, as TokenTypes."""
+    return tuple(_BY_NUMBER[numbers].tolist())
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,21 @@ class Vocab:
     piece_to_id: dict[bytes, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        piece_to_id = {piece: i for i, piece in enumerate(self.pieces)}
+        piece_to_id = dict(zip(self.pieces, range(len(self.pieces))))
         scores = self.scores.copy()
-        self.__setstate__({**self.__getstate__(), "scores": scores, "piece_to_id": piece_to_id})
+        self.__setstate__({**vars(self), "scores": scores, "piece_to_id": piece_to_id})
         _check(self)
 
+    def reread(self, **changes: object) -> Vocab:
+        """The same pieces under other types, ids or flags: `replace`, without an index anew."""
+        vocab = object.__new__(Vocab)
+        vocab.__setstate__({**self.__getstate__(), **changes})
+        _check(vocab)
+        return vocab
+
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "special_ids": dict(self.special_ids)}
+        fields = {name: vars(self)[name] for name in self.__dataclass_fields__}
+        return {**fields, "special_ids": dict(self.special_ids)}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Also for copies and pickles: nothing of a vocabulary can be changed."""
@@ -126,12 +140,22 @@ class Vocab:
         return self.special_ids.get("pad")
 
     @cached_property
+    def type_numbers(self) -> NDArray[np.uint8]:
+        """The types by id as an array, (V,), read-only."""
+        return np.frombuffer(bytes(self.types), np.uint8)
+
+    def ids_of_type(self, *types: TokenType) -> list[int]:
+        """The ids of the pieces of some types, in order."""
+        ids: list[int] = np.flatnonzero(np.isin(self.type_numbers, types)).tolist()
+        return ids
+
+    @cached_property
     def fingerprint(self) -> str:
         """The sha256, in hex, over everything that can change an id or a text: all but `source`."""
         digest = hashlib.sha256(b"spm vocabulary 1\n")
         for piece in self.pieces:
             digest.update(len(piece).to_bytes(8, "little") + piece)
-        digest.update(self.scores.astype("<f4").tobytes() + bytes(self.types))
+        digest.update(self.scores.astype("<f4").tobytes() + self.type_numbers.tobytes())
         digest.update(repr(self._rules()).encode())
         return digest.hexdigest()
 
@@ -156,17 +180,11 @@ def _check(vocab: Vocab) -> None:
     n = len(vocab.pieces)
     if n == 0:
         raise VocabError(f"{vocab.source}: the vocabulary has 0 pieces, expected at least 1")
-    unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
-    seen = Counter(pair[0] for pair in zip(vocab.pieces, vocab.types) if pair != unused_nul)
-    piece, count = seen.most_common(1)[0] if seen else (b"", 0)
-    if count > 1:
-        first = vocab.pieces.index(piece)
-        raise VocabError(
-            f"{vocab.source}: piece {quoted(piece)} stands {count} times (first at id {first}),"
-            " expected every piece once"
-        )
-    for piece, kind in zip(vocab.pieces, vocab.types):
-        if kind == TokenType.BYTE and piece not in BYTE_OF_PIECE:
+    if len(vocab.piece_to_id) < n:
+        _check_duplicates(vocab)
+    for i in vocab.ids_of_type(TokenType.BYTE):
+        piece = vocab.pieces[i]
+        if piece not in BYTE_OF_PIECE:
             raise VocabError(
                 f"{vocab.source}: id {vocab.piece_to_id[piece]} has type BYTE and piece"
                 f" {quoted(piece)}, expected <0x00> to <0xFF>"
@@ -177,3 +195,15 @@ def _check(vocab: Vocab) -> None:
     for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
         if wanted and role not in vocab.special_ids:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
+
+
+def _check_duplicates(vocab: Vocab) -> None:
+    unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
+    seen = Counter(pair[0] for pair in zip(vocab.pieces, vocab.types) if pair != unused_nul)
+    piece, count = seen.most_common(1)[0] if seen else (b"", 0)
+    if count > 1:
+        first = vocab.pieces.index(piece)
+        raise VocabError(
+            f"{vocab.source}: piece {quoted(piece)} stands {count} times (first at id {first}),"
+            " expected every piece once"
+        )
