@@ -87,9 +87,8 @@ def test_who_is_missing_is_named(
 
 
 def test_why_a_program_is_missing(tmp_path: Path) -> None:
-    assert "no-such-thing is not installed" == replace(SPM, package="no-such-thing").why_missing(
-        MODEL
-    )
+    nobody = replace(SPM, package="no-such-thing")
+    assert "no-such-thing is not installed" == nobody.why_missing(MODEL)
     assert "reads .model only" == SENTENCEPIECE.why_missing(VOCABS / "identity.gguf")
     broken = tmp_path / "broken.model"
     broken.write_bytes(b"\n\xff")
@@ -105,6 +104,12 @@ def test_other_ids_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     cells = encode.measure(MODEL, story, "doc", [SPM, wrong, SENTENCEPIECE], turns=1)
     expected = {"spm": False, "wrong": True, "sentencepiece": False}
     assert expected == {cell.program: cell.ids_differ for cell in cells}
+
+
+def test_without_spm_there_is_no_ratio() -> None:
+    story = Text("story", (["a"], ["b"]))
+    cells = encode.measure(MODEL, story, "lines", [SENTENCEPIECE], turns=1)
+    assert [None, None] == [cell.ratio for cell in cells]
 
 
 def test_a_program_that_fails_on_a_text_leaves_the_others(

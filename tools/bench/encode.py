@@ -7,7 +7,6 @@ the medians are shown. One that needs more than a second for its turn has just t
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ class Cell:
     state: str
     program: str
     mb_per_s: float
-    ratio: float  # spm's speed over this one's
+    ratio: float | None  # spm's speed over this one's
     ids_differ: bool | None  # from the reference's; None where that has none
 
 
@@ -124,7 +123,7 @@ def _cells(
     bytes_ = size(text.halves[state])
     speeds = {p: bytes_ / 1e6 / statistics.median(t.seconds[state]) for p, t in done.items()}
     for program, speed in speeds.items():
-        ratio = speeds.get(SPM, math.nan) / speed
+        ratio = speeds[SPM] / speed if SPM in speeds else None
         names = (path.name, text.name, shape, STATES[state], program.name)
         yield Cell(*names, speed, ratio, _differ(program, REFERENCES[path.suffix], done))
 
@@ -146,12 +145,12 @@ def _say_rows(name: str, cells: list[Cell], programs: list[Program]) -> None:
 def _shown(cell: Cell | None) -> str:
     if cell is None:
         return "fails"
-    ratio = "" if cell.program == SPM.name else f" ({cell.ratio:.2f})"
+    ratio = "" if cell.program == SPM.name or cell.ratio is None else f" ({cell.ratio:.2f})"
     return f"{cell.mb_per_s:.1f}{MARKS[cell.ids_differ]}{ratio}"
 
 
 def _say_sums(cells: list[Cell], programs: list[Program]) -> None:
-    ratios = [[c.ratio for c in cells if c.program == program.name] for program in programs]
+    ratios = [[c.ratio for c in cells if c.program == p.name and c.ratio] for p in programs]
     means = [f"{statistics.geometric_mean(r):.2f}" if r else "" for r in ratios]
     say(line("geometric mean of the ratios", means))
     say(line("least of the ratios", [f"{min(r):.2f}" if r else "" for r in ratios]))

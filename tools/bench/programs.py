@@ -53,11 +53,11 @@ class Program:
 
     @property
     def installed(self) -> str | None:
-        """The version, or None."""
+        """The version, or None. spm is there even if it runs from a checkout."""
         try:
             return version(self.package)
         except PackageNotFoundError:
-            return None
+            return "this one" if self.package == spm.__name__ else None
 
     def why_missing(self, path: Path) -> str | None:
         """Why there are no figures for a file, or None if there are."""
@@ -66,7 +66,9 @@ class Program:
         if path.suffix not in self.reads:
             return f"reads {' and '.join(self.reads)} only"
         try:
-            self.function(self.open(path), "text", self.document)("one")
+            tokenizer = self.open(path)
+            self.function(tokenizer, "text", self.document)("one")
+            self.function(tokenizer, "texts", self.lines)(["one"])  # first calls import things
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic in Rust is no Exception
