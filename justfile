@@ -39,3 +39,7 @@ golden-check:
 # Hold spm against the references on made strings: just differential --count 20000 a.model b.gguf
 differential *args:
     {{python}} -m tools.differential {{args}}
+
+# The speed table, beside the programs that are installed: just bench encode --models a.model --texts b.txt
+bench *args:
+    {{python}} -m tools.bench {{args}}
