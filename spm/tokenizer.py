@@ -258,7 +258,9 @@ class Tokenizer:
         """How many ids `encode` gives. The core keeps none of them."""
         if self._fast is not None:
             with suppress(NotImplementedError):
-                n: int = self._fast.count(text, add_special=add_special, parse_special=parse_special)
+                n: int = self._fast.count(
+                    text, add_special=add_special, parse_special=parse_special
+                )
                 return n
         return len(self.encode_array(text, add_special=add_special, parse_special=parse_special))
 
@@ -381,14 +383,20 @@ class _StreamParts:
         return None if self.tok.vocab.byte_fallback else self.tok.vocab.special_ids.get("unk")
 
     def settled(self, text: bytes) -> tuple[int, bool]:
-        by = self.tok._dialect if self.tok._fast is None or self.tok._dialect.unused else self.tok._fast
+        by = (
+            self.tok._dialect
+            if self.tok._fast is None or self.tok._dialect.unused
+            else self.tok._fast
+        )
         found: tuple[int, bool] = by.settled(text, self.parse_special)
         return found
 
     def encode_part(self, text: bytes, begins: bool) -> list[int]:
         if self.tok._fast is not None:
             with suppress(NotImplementedError):
-                ids: list[int] = self.tok._fast.encode_part(text, self.parse_special, begins).tolist()
+                ids: list[int] = self.tok._fast.encode_part(
+                    text, self.parse_special, begins
+                ).tolist()
                 return ids
         tokens = encode(self.tok._dialect, text, self.parse_special, begins)
         return [token.id for token in tokens]

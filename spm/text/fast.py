@@ -29,7 +29,9 @@ from spm.text.stream import CharacterDecoder
 from spm.vocab import Vocab
 from spm.vocab.vocab import byte_piece
 
-CACHE_BYTES: Final = 64 << 20  # bytes that a tokenizer keeps from text to text, if nobody says otherwise
+CACHE_BYTES: Final = (
+    64 << 20
+)  # bytes that a tokenizer keeps from text to text, if nobody says otherwise
 MAX_PIECES: Final = 2_000_000
 
 Ids = NDArray[np.int32]
