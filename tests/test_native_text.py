@@ -82,6 +82,34 @@ def test_any_bytes(specials: tuple[Special, ...], text: bytes) -> None:
     check_partition(specials, text)
 
 
+def test_two_or_three_specials_in_short_texts() -> None:
+    rng = random.Random(12)
+    short = [
+        b"".join(p) for n in (1, 2, 3) for p in itertools.product([b"a", b"b", b" "], repeat=n)
+    ]
+    for _ in range(1500):
+        pieces = rng.sample(short, rng.choice([2, 3]))
+        strips = [(rng.random() < 0.3, rng.random() < 0.3) for _ in pieces]
+        specials = in_order([(p, *flags) for p, flags in zip(pieces, strips)])
+        for _ in range(3):
+            check_partition(specials, bytes(rng.choices(b"ab  ", k=rng.randint(1, 9))))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"\nab", [(1, 3, 1)]),  # the longer one has swallowed the other
+        (b"a\n\nab", [(0, 1, -1), (3, 5, 1)]),
+        (b"ab\nab", [(0, 2, 1), (3, 5, 1)]),
+        (b"\n b", [(0, 1, 2), (1, 3, -1)]),
+    ],
+)
+def test_white_space_that_is_special_goes_to_what_is_longer(text: bytes, expected: Found) -> None:
+    specials = (Special(b"ab", 1, True, False), Special(b"\n", 2, False, False))
+
+    assert expected == compiled(specials).partition(text)
+
+
 def unsettling(text: bytes, specials: tuple[Special, ...]) -> list[tuple[int, float]]:
     """What occurs in a text or may, depending on what follows, with the white space around it."""
     spans: list[tuple[int, float]] = [(len(text), float("inf"))]
@@ -288,6 +316,15 @@ def test_made_texts(made: tuple[Any, ...], text: bytes) -> None:
     check_normalizer(*made, text)
 
 
+def test_many_made_texts() -> None:
+    rng = random.Random(13)
+    charsmaps = [b"", charsmap_of(RULES)]
+    whole = [(), tuple(PIECES), *((piece,) for piece in PIECES)]
+    for _ in range(3000):
+        text = b"".join(rng.choices(PARTS, k=rng.randint(1, 12)))
+        check_normalizer(rng.choice(FLAGS), rng.choice(charsmaps), rng.choice(whole), text)
+
+
 @given(normalizations, st.binary(max_size=30))
 def test_random_bytes(made: tuple[Any, ...], text: bytes) -> None:
     check_normalizer(*made, text)
@@ -327,6 +364,13 @@ def test_no_match_after_the_64th_of_the_user_defined_pieces_is_seen() -> None:
     for size in (1, 2, 63, 66, 67, 68, 69, 99, 200):
         check_normalizer(FLAGS[0], rest, nested, b"a" * size)
         check_normalizer(FLAGS[0], rest, (*nested, b"a" * 90 + b"b"), b"a" * size + b"b")
+
+
+def test_a_long_piece_that_never_quite_occurs_costs_no_walk_of_it_at_every_byte() -> None:
+    long = b"a" * 7998 + b"b"
+    _, (made, _) = both((False, False, True, False), b"", (long,))
+
+    assert b"a" * 300_000 == made.normalize_text(b"a" * 300_000)
 
 
 @pytest.mark.parametrize("flags", FLAGS)

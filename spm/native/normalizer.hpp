@@ -14,15 +14,14 @@
 // So a text is copied in stretches, ASCII eight bytes at a time with one look into `changes_` for each
 // pair of neighbours, other characters of the basic plane with one look into `stays_`; only where
 // something may happen does the text go the way of the specification. Single spaces are part of a
-// stretch if a space is written for a space. All of this takes 320 KB. A byte that does not stay costs
-// at most a walk of the longest user-defined piece and one of the longest key.
+// stretch if a space is written for a space. The two tables take 320 KB.
 #pragma once
 
 #include <array>
 
 #include "charsmap.hpp"
+#include "prefix_matcher.hpp"
 #include "text.hpp"
-#include "trie.hpp"
 
 namespace spm {
 
@@ -40,7 +39,7 @@ struct Growth {
 class Normalizer {
  public:
   Normalizer(NormalizerRules rules, std::vector<std::string> user_defined, std::string_view charsmap)
-      : rules_(std::move(rules)), user_defined_(entries(user_defined)), charsmap_(charsmap),
+      : rules_(std::move(rules)), user_defined_(std::move(user_defined)), charsmap_(charsmap),
         stays_(kBasicPlane), changes_(256) {
     for (uint32_t code = 0x80; code < kBasicPlane; code++) stays_[code] = after(code);
     for (int x = 0; x < 256; x++)
@@ -65,7 +64,6 @@ class Normalizer {
 
  private:
   static constexpr size_t kMaxGrowth = 100;       // bytes of output for one of input
-  static constexpr int kMaxMatches = 64;          // normalizer.cc, PrefixMatcher
   static constexpr uint32_t kBasicPlane = 0x10000;
   static constexpr uint32_t kStays = 0xFFFFFFFF;  // in `stays_`: whatever follows
   static constexpr uint32_t kAsk = 0xFFFFFFFE;    // the specification has to tell
@@ -148,12 +146,6 @@ class Normalizer {
     size_t begin_, counted_, n_spaces_ = 0;
   };
 
-  static std::vector<Trie::Entry> entries(const std::vector<std::string>& pieces) {
-    std::vector<Trie::Entry> entries;
-    for (const std::string& piece : pieces) entries.push_back({piece, 1});
-    return entries;
-  }
-
   // ---- the specification
 
   size_t leading_spaces(std::string_view text) const {
@@ -187,25 +179,11 @@ class Normalizer {
   }
 
   Prefix prefix_of(std::string_view text) const {
-    if (size_t size = user_defined_size(text)) return {text.substr(0, size), size};
+    if (size_t size = user_defined_.size(text)) return {text.substr(0, size), size};
     if (Charsmap::Found found = charsmap_.longest_prefix(text); found.size)
       return {found.replacement, found.size};
     if (size_t size = well_formed_size(bytes(text), text.size())) return {text.substr(0, size), size};
     return {kReplacement, 1};
-  }
-
-  size_t user_defined_size(std::string_view text) const {
-    size_t size = 0;
-    int matches = 0;
-    Trie::Node node = Trie::kRoot;
-    for (size_t at = 0; at < text.size(); at++) {
-      node = user_defined_.child(node, uint8_t(text[at]));
-      if (node == Trie::kRoot) break;
-      if (!user_defined_.value(node)) continue;
-      size = at + 1;
-      if (++matches == kMaxMatches) break;
-    }
-    return size;
   }
 
   // ---- what stays as it is
@@ -262,18 +240,14 @@ class Normalizer {
   // For `stays_`: follows the bytes of a character.
   uint32_t after(uint32_t code) const {
     char bytes[4];
-    size_t size = write_character(code, bytes);
-    Trie::Node node = Trie::kRoot;
+    std::string_view character(bytes, write_character(code, bytes));
+    if (user_defined_.may_begin(character)) return kAsk;
     Charsmap::Place place = charsmap_.root();
-    bool in_pieces = user_defined_.size() > 1, in_keys = true;
-    for (size_t i = 0; i < size; i++) {
-      if (in_pieces) node = user_defined_.child(node, uint8_t(bytes[i]));
-      in_pieces = in_pieces && node != Trie::kRoot;
-      in_keys = in_keys && charsmap_.step(place, uint8_t(bytes[i]));
-      bool is_piece = in_pieces && user_defined_.value(node);
-      if (is_piece || (in_keys && place.is_key)) return kAsk;
+    for (char c : character) {
+      if (!charsmap_.step(place, uint8_t(c))) return kStays;
+      if (place.is_key) return kAsk;
     }
-    return in_pieces ? kAsk : in_keys ? place.base : kStays;
+    return place.base;
   }
 
   // For `changes_`: an ASCII character before a byte.
@@ -285,8 +259,8 @@ class Normalizer {
 
   // Whether a piece or a key may begin with an ASCII character that stands before a byte.
   bool begins_more(uint8_t x, uint8_t next) const {
-    Trie::Node node = user_defined_.child(Trie::kRoot, x);
-    if (node && (user_defined_.value(node) || user_defined_.child(node, next))) return true;
+    const char both[] = {char(x), char(next)};
+    if (user_defined_.may_begin({both, 2})) return true;
     Charsmap::Place place = charsmap_.root();
     return charsmap_.step(place, x) && (place.is_key || charsmap_.step(place, next));
   }
@@ -306,7 +280,7 @@ class Normalizer {
   static constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
   NormalizerRules rules_;
-  Trie user_defined_;
+  PrefixMatcher user_defined_;
   Charsmap charsmap_;
   std::vector<uint32_t> stays_;  // of characters of the basic plane: kStays, kAsk or a place
   std::vector<std::array<bool, 256>> changes_;  // [x][y]: whether x may change before y
