@@ -21,7 +21,6 @@ from spm.text.explain import Explanation, explain
 from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
 from spm.text.ids import checked_ids
 from spm.text.stream import CharactersOf, StreamDecoder, StreamEncoder
-from spm.text.token import Token
 from spm.text.utf8 import utf8
 from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
 
@@ -215,7 +214,7 @@ class Tokenizer:
         if self._fast is not None:
             with suppress(NotImplementedError):
                 found = self._fast.encode_batch(texts, threads or 0, add_special, parse_special)
-                return Batch(*found, self.vocab.pad_id)
+                return Batch(found[0], found[1], self.vocab.pad_id)
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
             for text in texts
@@ -332,7 +331,7 @@ class Tokenizer:
     def _locate(
         self, data: bytes, parse_special: bool, limit: int | None, unit: Unit
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The ids of a text, without BOS and EOS, and their spans; all of more than `limit` or not."""
+        """The ids of a text, without BOS and EOS, and their spans: the first `limit`, or more."""
         if self._fast is not None:
             with suppress(NotImplementedError):
                 found: tuple[NDArray[np.int32], NDArray[np.int64]] = self._fast.locate(
@@ -380,28 +379,28 @@ class _StreamParts:
 
     @property
     def unknown_id(self) -> int | None:
+        """The id of which a whole run of unknown characters is one."""
         return None if self.tok.vocab.byte_fallback else self.tok.vocab.special_ids.get("unk")
 
     def settled(self, text: bytes) -> tuple[int, bool]:
-        by = (
-            self.tok._dialect
-            if self.tok._fast is None or self.tok._dialect.unused
-            else self.tok._fast
-        )
+        """How much of a text encodes apart from what follows, by the core or the specification."""
+        dialect, core = self.tok._dialect, self.tok._fast
+        by = dialect if core is None or dialect.unused else core
         found: tuple[int, bool] = by.settled(text, self.parse_special)
         return found
 
     def encode_part(self, text: bytes, begins: bool) -> list[int]:
-        if self.tok._fast is not None:
+        """The ids of a part of a text."""
+        core = self.tok._fast
+        if core is not None:
             with suppress(NotImplementedError):
-                ids: list[int] = self.tok._fast.encode_part(
-                    text, self.parse_special, begins
-                ).tolist()
+                ids: list[int] = core.encode_part(text, self.parse_special, begins).tolist()
                 return ids
         tokens = encode(self.tok._dialect, text, self.parse_special, begins)
         return [token.id for token in tokens]
 
     def finished(self, ids: list[int], first: bool, last: bool) -> list[int]:
+        """With BOS in front of the first ids and EOS behind the last."""
         bos = self.add_special and first and bool(ids or last)
         finished: list[int] = self.tok._with_special(ids, bos, self.add_special and last).tolist()
         return finished

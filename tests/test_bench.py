@@ -18,7 +18,6 @@ from tools.bench.texts import Text, read, repeated, size, worst
 VOCABS = Path(__file__).parent.parent / "golden" / "vocabs"
 MODEL = VOCABS / "identity.model"
 TEXT = "Once upon a time there was a tokenizer.\nIt read 日本語, too: naïve.\r\n" * 20
-WAITS = pytest.mark.xfail(raises=TypeError, strict=True, reason="encode_array takes no threads yet")
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def run(tmp_path: Path, table: str, *options: object) -> dict[str, Any]:
         ("calls", 2 * 5),
         ("load", 2),
         ("worst", 1 + len(worst(10))),  # of spm alone
-        pytest.param("threads", 2 * 3, marks=WAITS),
+        ("threads", 2 * 3),
     ],
 )
 def test_every_table_has_positive_figures(

@@ -17,7 +17,7 @@ from spm.text.utf8 import characters
 
 
 class Joins:
-    """The pairs of neighbouring characters inside of pieces: only across these does anything merge."""
+    """The pairs of characters inside of pieces: only across these does anything merge."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pairs = {pair for piece in pieces for pair in pairwise(characters(piece))}

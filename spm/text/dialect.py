@@ -50,7 +50,7 @@ class Dialect(Protocol):
         """The tokens of one stretch."""
 
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
-        """How much of a text encodes apart from whatever follows, and whether what follows begins."""
+        """How much of a text encodes apart from what follows, and whether that begins anew."""
 
     def decoder(self, skip_special: bool) -> Decoder:
         """A decoder at the beginning of a text."""

@@ -82,7 +82,7 @@ class LlamaCpp:
         )
 
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
-        """How much of a text encodes apart from what follows; whether a special piece ends there."""
+        """How much of a text encodes apart from what follows, and whether that begins anew."""
         specials = self.specials[parse_special]
         fragments = partition(text[: settled(text, specials)], specials)
         if not fragments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
 from typing import Protocol, SupportsIndex
 
 from spm.text.dialect import Dialect
@@ -71,7 +70,9 @@ class CharactersOf:
 class Parts(Protocol):
     """What a stream needs of a tokenizer."""
 
-    unknown_id: int | None  # of which a whole run is one id
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of which a whole run of unknown characters is one."""
 
     def settled(self, text: bytes) -> tuple[int, bool]:
         """How many bytes of `text` can be encoded now, and whether the rest begins anew."""
@@ -86,11 +87,11 @@ class Parts(Protocol):
 class StreamEncoder:
     """Text in, ids out, as early as they are certain.
 
-    What `push` and `flush` return, joined, is what `encode` returns for the whole text. Held back is
-    what can still change: the characters after the last place where the vocabulary allows a cut
-    (spm/text/cuts.py), and what may become part of a special piece. With a normaliser that does more
-    than write ▁ for spaces that is everything. A long text that cannot be cut is looked at only
-    when it has grown by half, so that no sequence of parts takes more than linear time.
+    What `push` and `flush` return, joined, is what `encode` returns for the whole text. Held back
+    is what can still change: the characters after the last place where the vocabulary allows a cut
+    (spm/text/cuts.py), and what may become part of a special piece. With a normaliser that does
+    more than write ▁ for spaces that is everything. A long text that cannot be cut is looked at
+    only when it has grown by half, so that no sequence of parts takes more than linear time.
     """
 
     def __init__(self, parts: Parts) -> None:

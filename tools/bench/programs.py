@@ -148,7 +148,7 @@ SPM = Program(
     package="spm",
     reads=(".model", ".gguf"),
     open=_open_spm,
-    document="tokenizer.encode_array(text, add_special=False)",
+    document="tokenizer.encode_array(text, threads=1, add_special=False)",
     lines="tokenizer.encode_batch(texts, threads=1, add_special=False)",
     prompt="tokenizer.encode(text, add_special=False)",
     count="tokenizer.count(text, add_special=False)",

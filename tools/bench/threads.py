@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from spm import Tokenizer
 from tools.bench.clock import medians, peak_bytes, timed
@@ -55,11 +54,9 @@ def _batch(lines: list[str]) -> Encode:
 def _document(lines: list[str]) -> Encode:
     text = "".join(lines)
 
-    def encode(tokenizer: Tokenizer, threads: int | None) -> object:
-        options: dict[str, Any] = {"threads": threads, "add_special": False}
-        return tokenizer.encode_array(text, **options)
-
-    return encode
+    return lambda tokenizer, threads: tokenizer.encode_array(
+        text, threads=threads, add_special=False
+    )
 
 
 def measure(path: Path, name: str, encode: Encode, mb: float, turns: int) -> list[Threads]:
