@@ -82,19 +82,6 @@ def test_any_bytes(specials: tuple[Special, ...], text: bytes) -> None:
     check_partition(specials, text)
 
 
-def test_two_or_three_specials_in_short_texts() -> None:
-    rng = random.Random(12)
-    short = [
-        b"".join(p) for n in (1, 2, 3) for p in itertools.product([b"a", b"b", b" "], repeat=n)
-    ]
-    for _ in range(1500):
-        pieces = rng.sample(short, rng.choice([2, 3]))
-        strips = [(rng.random() < 0.3, rng.random() < 0.3) for _ in pieces]
-        specials = in_order([(p, *flags) for p, flags in zip(pieces, strips)])
-        for _ in range(3):
-            check_partition(specials, bytes(rng.choices(b"ab  ", k=rng.randint(1, 9))))
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -153,20 +140,40 @@ def test_what_is_settled_stays_so_whatever_follows(
         assert as_tuples(specified_partition(text + rest, specials)) == joined(*parts, at)
 
 
-@given(special_sets(b"ab \n"), texts_of(b"ab \n", 20))
-def test_as_much_is_settled_as_no_possible_occurrence_reaches(
-    specials: tuple[Special, ...], text: bytes
-) -> None:
+def check_settled(specials: tuple[Special, ...], text: bytes) -> None:
     spans = unsettling(text, specials)
     borders = [p for p in range(len(text) + 1) if not any(b < p < e for b, e in spans)]
 
     assert max(borders) == compiled(specials).settled(text)
 
 
+@given(special_sets(b"ab \n"), texts_of(b"ab \n", 20))
+def test_as_much_is_settled_as_no_possible_occurrence_reaches(
+    specials: tuple[Special, ...], text: bytes
+) -> None:
+    check_settled(specials, text)
+
+
+def test_two_or_three_specials_in_short_texts() -> None:
+    rng = random.Random(12)
+    short = [
+        b"".join(p) for n in (1, 2, 3) for p in itertools.product([b"a", b"b", b" "], repeat=n)
+    ]
+    for _ in range(1500):
+        pieces = rng.sample(short, rng.choice([2, 3]))
+        strips = [(rng.random() < 0.3, rng.random() < 0.3) for _ in pieces]
+        specials = in_order([(p, *flags) for p, flags in zip(pieces, strips)])
+        for _ in range(3):
+            text = bytes(rng.choices(b"ab  ", k=rng.randint(1, 9)))
+            check_partition(specials, text)
+            check_settled(specials, text)
+
+
 def test_settled_by_hand() -> None:
     assert 5 == compiled(plain(b"<s>")).settled(b"ab<s>")
     assert 5 == compiled(plain(b"<s>")).settled(b"ab<s><s")
     assert 2 == compiled(plain(b"<s>", b"<s>x")).settled(b"ab<s>")
+    assert 5 == compiled(plain(b"<s>", b"s>")).settled(b"ab<s>")
     assert 8 == compiled(plain(b"aab", b"c")).settled(b"aaaaaaaaaa")
     assert 2 == compiled(in_order([(b"<s>", False, True)])).settled(b"ab<s> \n")
     assert 5 == compiled(in_order([(b"<s>", False, True)])).settled(b"<s> c")

@@ -162,8 +162,7 @@ class Normalizer {
     bool collapse = rules_.remove_extra_whitespaces, after_space = collapse;
     while (pos < text.size()) {
       if (after_space) pos = skip_spaces(text, pos);
-      size_t end = after_space && text[pos] == ' ' ? pos : unchanged(text, pos);
-      if (end > pos) {
+      if (size_t end = unchanged(text, pos); end > pos) {
         output.copy(text.substr(pos, end - pos), pos);
         pos = end;
         after_space = collapse && text[pos - 1] == ' ';
@@ -221,7 +220,8 @@ class Normalizer {
     return place == kAsk || is_key_prefix(place, text.substr(size)) ? 0 : size;
   }
 
-  // Drops all spaces of a run but those that what follows may make more of.
+  // Drops the spaces of a run; one that may be more together with what follows is left, and is the
+  // beginning of no stretch.
   size_t skip_spaces(std::string_view text, size_t pos) const {
     while (pos + 1 < text.size() && text[pos] == ' ' && is_only_space_[uint8_t(text[pos + 1])]) pos++;
     return pos;
