@@ -93,15 +93,12 @@ class Cuts {
   using Weights = std::array<std::array<float, kKinds>, kKinds>;
 
   static Grid cuts_of(const Joins& joins) {
-    Grid cut{};
-    for (int x = 0; x < 128; x++) {
-      for (int y = 0; y < 128; y++) cut[x][y] = !joins.join(Code(x), Code(y));
-      cut[x][kOther] = !joins.join(Code(x), kSpace);  // it may be a typed ▁
-      cut[kOther][x] = true;
-    }
-    joins.visit_others([&](Code x, Code y) {
-      if (x < 128) cut[x][kOther] = false;
-      if (y < 128) cut[kOther][y] = false;
+    Grid cut;
+    for (Set& row : cut) row.fill(true);
+    cut[kOther][kOther] = false;
+    joins.visit_all([&](Code x, Code y) {
+      cut[std::min<Code>(x, kOther)][std::min<Code>(y, kOther)] = false;
+      if (y == kSpace) cut[std::min<Code>(x, kOther)][kOther] = false;  // it may be a typed ▁
     });
     return cut;
   }
@@ -145,31 +142,41 @@ class Cuts {
     float weight = 0;
   };
 
-  static std::array<int, 4> heaviest_columns(const Weights& left) {
+  static std::array<int, 2> heaviest_columns(const Weights& left) {
     std::array<std::pair<float, int>, kKinds> columns{};
     for (int y = 0; y < kKinds; y++) columns[y].second = y;
     for (int x = 0; x < kKinds; x++)
       for (int y = 0; y < kKinds; y++) columns[y].first -= left[x][y];
-    std::partial_sort(columns.begin(), columns.begin() + 4, columns.end());
-    return {columns[0].second, columns[1].second, columns[2].second, columns[3].second};
+    std::partial_sort(columns.begin(), columns.begin() + 2, columns.end());
+    return {columns[0].second, columns[1].second};
   }
 
   // Begins with one column and all rows that are cuts in it, and adds columns while that gains: a new
-  // column brings the weight of its cuts, and costs the rows in which it has none.
+  // column brings the weight of its cuts, and costs the rows in which it has none. Columns that cost
+  // nothing come along.
   static Rectangle grow(const Grid& cut, const Weights& left, int seed) {
     Rectangle grown;
     std::array<float, kKinds> row{};  // what each row weighs in the columns chosen
-    auto add = [&](int y) {
-      grown.y[y] = true;
-      for (int x = 0; x < kKinds; x++) {
-        grown.x[x] = grown.x[x] && cut[x][y];
-        row[x] += left[x][y];
-      }
-    };
     grown.x.fill(true);
-    for (int column = seed; column >= 0; column = best_column(cut, left, grown, row)) add(column);
+    for (int column = seed; column >= 0; column = best_column(cut, left, grown, row)) {
+      for (int x = 0; x < kKinds; x++) grown.x[x] = grown.x[x] && cut[x][column];
+      Set missing = columns_that_miss(cut, grown.x);
+      for (int y = 0; y < kKinds; y++) {
+        if (missing[y] || grown.y[y]) continue;
+        grown.y[y] = true;
+        for (int x = 0; x < kKinds; x++) row[x] += left[x][y];
+      }
+    }
     for (int x = 0; x < kKinds; x++) grown.weight += grown.x[x] ? row[x] : 0;
     return grown;
+  }
+
+  // The columns in which some of the rows `x` is no cut.
+  static Set columns_that_miss(const Grid& cut, const Set& x) {
+    Set missing{};
+    for (int i = 0; i < kKinds; i++)
+      for (int y = 0; y < kKinds && x[i]; y++) missing[y] |= !cut[i][y];
+    return missing;
   }
 
   // The column that gains most, or -1 if none gains.
@@ -178,7 +185,7 @@ class Cuts {
     std::array<float, kKinds> gain{};
     for (int x = 0; x < kKinds; x++) {
       if (!grown.x[x]) continue;
-      for (int y = 0; y < kKinds; y++) gain[y] += cut[x][y] ? left[x][y] : -row[x];
+      for (int y = 0; y < kKinds; y++) gain[y] += left[x][y] - float(!cut[x][y]) * row[x];
     }
     for (int y = 0; y < kKinds; y++)
       if (grown.y[y]) gain[y] = 0;

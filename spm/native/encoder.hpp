@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "characters.hpp"
 #include "cuts.hpp"
 #include "joins.hpp"
 #include "merge.hpp"
@@ -83,7 +84,7 @@ struct Span {
 };
 
 struct Vocabulary {
-  std::vector<Mergeable> pieces;
+  std::vector<Mergeable> pieces;  // the best ranks first
   std::vector<std::pair<std::string, int32_t>> user_defined;  // space form; found before merging
   std::vector<int32_t> unused;                                // ids that only the specification resolves
   int32_t byte_ids[256];                                      // -1: no piece
@@ -98,6 +99,7 @@ class Encoder {
         seed_(seed),
         symbols_(vocabulary_.pieces, seed),
         joins_(vocabulary_.pieces, seed),
+        characters_(symbols_, joins_),
         cuts_(vocabulary_.pieces, joins_, isa),
         merger_(symbols_),
         user_defined_(vocabulary_.user_defined.size(), seed),
@@ -120,8 +122,9 @@ class Encoder {
   // What one thread needs while it encodes. How many are kept is bounded; more are made while more
   // threads encode at once.
   struct Scratch {
-    Scratch(unsigned bits, uint64_t seed) : units(bits, seed) {}
+    Scratch(unsigned bits, uint64_t seed) : units(bits, seed), long_units(bits - 4) {}
     UnitTable units;
+    LongUnits long_units;
     std::vector<Node> row;
     Ids ids;  // that nobody wants to keep
     std::unique_ptr<uint32_t[]> cuts = std::make_unique<uint32_t[]>(Cuts::kRoom);
@@ -152,6 +155,7 @@ class Encoder {
 
   // Appends the ids of a valid UTF-8 text.
   void encode(std::string_view text, bool prefix, Ids& ids, Scratch& scratch) const {
+    ids.room(text.size() / 2 + 16);  // rarely more; what is not written to costs nothing
     const char *begin = text.data(), *end = begin + text.size();
     if (prefix && !text.empty()) begin = encode_first(begin, end, ids, scratch);
     while (begin < end) begin = encode_block(begin, end, ids, scratch);
@@ -225,7 +229,7 @@ class Encoder {
  private:
   static constexpr size_t kMaxKept = 64;
   static constexpr size_t kMaxSpaces = 256;
-  static constexpr size_t kHeapAllowance = 1 << 14;  // long units' characters before the trie is built
+  static constexpr size_t kHeapAllowance = 4;  // characters of long units for each piece, before the trie is built
   static constexpr size_t kMaxMatches = 64;          // sentencepiece normalizer.cc, PrefixMatcher
   static constexpr int32_t kUnused = -2;             // kinds of ids, where they are no symbols
   static constexpr int32_t kOther = -1;
@@ -237,8 +241,10 @@ class Encoder {
     while (bits > 8 && bytes_of_scratch(bits) > memory) bits--;
     return bits;
   }
-  // The table, as much again for what it stores beside it at most, and the rest.
-  static size_t bytes_of_scratch(unsigned bits) { return (size_t(48) << bits) + (size_t(1) << 20); }
+  // Two tables, what they store beside them at most, and the rest.
+  static size_t bytes_of_scratch(unsigned bits) {
+    return UnitTable::bytes(bits) + LongUnits::bytes(bits - 4) + (size_t(1) << 20);
+  }
 
   // ---- scratches
 
@@ -305,7 +311,7 @@ class Encoder {
     if (base + n == end) *last++ = uint32_t(n);
     if (last == positions) {
       const char* cut = first_cut_behind(base + n, end, scratch);
-      encode_coarse(begin, cut, ids, scratch);
+      encode_coarse(begin, cut, end, ids, scratch);
       return cut;
     }
     char padded[16] = {};
@@ -328,7 +334,7 @@ class Encoder {
         merge_and_remember(source, size, key, ids, scratch);
       } else {
         ids.end_at(out);
-        encode_coarse(begin, cut, ids, scratch);
+        encode_coarse(begin, cut, end, ids, scratch);
       }
       out = ids.room(room_for(size_t(base + n - cut) + 1));
       begin = cut;
@@ -350,52 +356,65 @@ class Encoder {
     return end;
   }
 
-  // What coarse cuts left together, cut exactly. Most such stretches are of scripts without spaces,
-  // whose characters are often units of their own.
-  void encode_coarse(const char* p, const char* end, Ids& ids, Scratch& scratch) const {
-    Character next = read_well_formed(p);
+  // What coarse cuts left together, cut exactly. In scripts without spaces most characters are units of
+  // their own: one is emitted as soon as the next one does not join it. `limit` is how far the text goes.
+  void encode_coarse(const char* p, const char* end, const char* limit, Ids& ids, Scratch& scratch) const {
+    Character c = read_well_formed(p);
+    Lone lone = characters_[c.code];
     while (p < end) {
-      Character first = next;
-      const char* cut = p + first.size;
-      for (Code before = first.code; cut < end; cut += next.size, before = next.code) {
+      const char* cut = p + c.size;
+      Character next{};
+      Lone behind;
+      bool joins = false;
+      if (cut < end) {
         next = read_well_formed(cut);
-        if (!joins_.join(before, next.code)) break;
+        behind = characters_[next.code];
+        joins = may_join(lone, behind) && joins_.join(c.code, next.code);
       }
-      size_t size = size_t(cut - p);
-      if (size == first.size) {
-        spell(p, first, ids);
-      } else if (size <= kMaxUnit) {
-        char padded[16] = {};
-        std::memcpy(padded, p, size);
-        encode_unit(padded, size, unit_key(padded, size), ids, scratch);
+      if (joins) [[unlikely]] {
+        cut = end_of_unit(cut, end);
+        encode_exact_unit(p, size_t(cut - p), limit, ids, scratch);
+        if (cut < end) next = read_well_formed(cut), behind = characters_[next.code];
+      } else if (lone.id >= 0) {
+        ids.push(lone.id);
       } else {
-        encode_long({p, size}, ids, scratch);
+        spell(symbols_.of_character(c.code), {p, c.size}, ids);
       }
-      p = cut;
+      p = cut, c = next, lone = behind;
     }
   }
 
-  // A character that merges with nothing.
-  void spell(const char* p, Character c, Ids& ids) const {
-    spell(symbols_.of_character(c.code), {p, c.size}, ids);
+  void encode_exact_unit(const char* p, size_t size, const char* limit, Ids& ids, Scratch& scratch) const {
+    if (size > kMaxUnit) return encode_long({p, size}, ids, scratch);
+    char padded[16] = {};
+    if (limit - p < 16) p = static_cast<const char*>(std::memcpy(padded, p, size));
+    encode_unit(p, size, unit_key(p, size), ids, scratch);
   }
 
-  void encode_unit(const char* padded, size_t size, const Key& key, Ids& ids, Scratch& scratch) const {
+  void encode_unit(const char* p, size_t size, const Key& key, Ids& ids, Scratch& scratch) const {
     size_t found = scratch.units.find(key, ids.room(room_for(size)));
     if (found)
       ids.add(found);
     else
-      merge_and_remember(padded, size, key, ids, scratch);
+      merge_and_remember(p, size, key, ids, scratch);
   }
 
   void merge_and_remember(const char* p, size_t size, const Key& key, Ids& ids, Scratch& scratch) const {
     size_t before = ids.size();
-    encode_long({p, size}, ids, scratch);
+    if (!encode_spaces_apart({p, size}, ids, scratch)) merge_unit({p, size}, ids, nullptr, scratch);
     scratch.units.insert(key, ids.data() + before, ids.size() - before);
   }
 
+  // A unit that is too long for the table of units.
   void encode_long(std::string_view unit, Ids& ids, Scratch& scratch) const {
-    if (!encode_spaces_apart(unit, ids, scratch)) merge_unit(unit, ids, nullptr, scratch);
+    if (encode_spaces_apart(unit, ids, scratch)) return;
+    if (unit.size() > LongUnits::kMaxSize) return merge_unit(unit, ids, nullptr, scratch);
+    uint64_t hash = hash_text(unit, seed_);
+    if (size_t found = scratch.long_units.find(unit, hash, ids.room(room_for(unit.size()))))
+      return ids.add(found);
+    size_t before = ids.size();
+    merge_unit(unit, ids, nullptr, scratch);
+    scratch.long_units.insert(unit, hash, ids.data() + before, ids.size() - before);
   }
 
   // The exact end of the unit that begins at `p`.
@@ -505,7 +524,7 @@ class Encoder {
   // so they must have earned it.
   void merge_long(std::vector<Node>& row, Scratch& scratch) const {
     scratch.merged_long += row.size();
-    if (scratch.merged_long < kHeapAllowance) return merger_.merge_long(row);
+    if (scratch.merged_long < kHeapAllowance * vocabulary_.pieces.size()) return merger_.merge_long(row);
     if (!scratch.search) scratch.search = std::make_unique<Search>(trie());
     if (!scratch.search->merge(row, spines(scratch))) merger_.merge_long(row);
   }
@@ -575,6 +594,7 @@ class Encoder {
   uint64_t seed_;
   Symbols symbols_;
   Joins joins_;
+  Characters characters_;
   Cuts cuts_;
   Merger merger_;
   PieceTrie user_defined_;

@@ -30,35 +30,25 @@ class Joins {
   }
 
   bool join(Code x, Code y) const {
-    if ((x | y) < 128) return ascii_[x][y];
-    return may_join(x, y) && others_.contains(x, y);
+    return (x | y) < 128 ? ascii_[x][y] : others_.contains(x, y);
   }
 
-  // Calls visit(x, y) for every pair that joins and is not ASCII on both sides.
+  // Calls visit(x, y) for every pair that joins.
   template <class Visit>
-  void visit_others(Visit visit) const {
+  void visit_all(Visit visit) const {
+    for (Code x = 0; x < 128; x++)
+      for (Code y = 0; y < 128; y++)
+        if (ascii_[x][y]) visit(x, y);
     others_.visit(visit);
   }
 
  private:
-  // What is known of a character without looking for a pair: a set of classes that the characters
-  // behind it are in, and its own class as the one behind.
-  struct Filter {
-    uint16_t behind = 0, own = 0;
-  };
-
   void add(Code x, Code y) {
-    if ((x | y) < 128) {
+    if ((x | y) < 128)
       ascii_[x][y] = true;
-      return;
-    }
-    others_.insert(x, y);
-    uint16_t own = uint16_t(1u << (y * 0x9E3779B9u >> 28));
-    filters_.at(x).behind |= own;
-    filters_.at(y).own = own;
+    else
+      others_.insert(x, y);
   }
-
-  bool may_join(Code x, Code y) const { return filters_[x].behind & filters_[y].own; }
 
   // Open addressing that grows: how many different pairs there are is known only in the end.
   class PairSet {
@@ -102,7 +92,6 @@ class Joins {
 
   std::array<std::array<bool, 128>, 128> ascii_{};
   PairSet others_;
-  CharacterTable<Filter> filters_{Filter{}};
 };
 
 }  // namespace spm

@@ -23,35 +23,36 @@ class Merger {
   explicit Merger(const Symbols& symbols) : symbols_(symbols) {}
 
   // For a few symbols, looking for the best bigram again and again beats any agenda. A bigram's key is
-  // its rank and its place, so that the smallest is the best and of equal ranks the leftmost; a merge
-  // leaves a gap where its right half was. `row` has n <= kShort symbols; returns how many remain.
+  // its rank, its place and what it makes, in this order, so that the smallest is the best and of equal
+  // ranks the leftmost. A merge leaves a gap where its right half was. What is merged can hardly be
+  // predicted, so there is no branch but the end: the row has a symbol that is none at both ends.
+  // `row` has n <= kShort symbols; returns how many remain.
   size_t merge_short(Node* row, size_t n) const {
-    int32_t keys[kShort];
-    Symbol merged[kShort];
-    uint32_t alive = n < 32 ? (1u << n) - 1 : ~0u;
-    auto note = [&](size_t left, Bigram bigram) {
-      keys[left] = bigram.rank == kNoRank ? kNever : int32_t(bigram.rank << 5 | left);
-      merged[left] = bigram.merged;
-    };
-    for (size_t i = 0; i + 1 < n; i++) note(i, bigram_of_characters(row[i], row[i + 1]));
-    keys[n - 1] = kNever;
+    Symbol symbols[kShort + 2];
+    uint64_t keys[kShort + 8];
+    uint64_t alive = (uint64_t(4) << n) - 1;  // places 0 and n + 1 are the ends
+    symbols[0] = symbols[n + 1] = kNoSymbol;
+    for (size_t i = 0; i < n; i++) symbols[i + 1] = row[i].symbol;
+    for (size_t i = 1; i < n; i++) keys[i] = key(i, bigram_of_characters(row[i - 1], row[i]));
+    size_t rounded = (n + 8) & ~size_t(7);
+    keys[0] = kNever;
+    for (size_t i = n; i < rounded; i++) keys[i] = kNever;
     for (;;) {
-      int32_t best = kNever;
-      for (uint32_t left = alive; left; left &= left - 1) best = std::min(best, keys[std::countr_zero(left)]);
+      uint64_t best = smallest(keys, rounded);
       if (best == kNever) break;
-      size_t left = size_t(best) & 31, right = size_t(std::countr_zero(alive & (~1u << left)));
-      row[left].symbol = merged[left];
-      alive &= ~(1u << right);
-      keys[left] = kNever;
-      if (uint32_t behind = alive & (~0u << right))
-        note(left, symbols_.bigram(row[left].symbol, row[std::countr_zero(behind)].symbol));
-      if (uint32_t before = alive & ((1u << left) - 1)) {
-        size_t neighbour = 31 - size_t(std::countl_zero(before));
-        note(neighbour, symbols_.bigram(row[neighbour].symbol, row[left].symbol));
-      }
+      size_t left = best >> 22 & 63;
+      size_t right = next(alive, left), behind = next(alive, right), before = previous(alive, left);
+      Symbol merged = symbols[left] = Symbol(best & ((1u << 22) - 1));
+      alive &= ~(uint64_t(1) << right);
+      keys[right] = kNever;
+      keys[left] = key(left, symbols_.bigram(merged, symbols[behind]));
+      keys[before] = key(before, symbols_.bigram(symbols[before], merged));
     }
     size_t kept = 0;
-    for (; alive; alive &= alive - 1) row[kept++] = row[std::countr_zero(alive)];
+    for (size_t i = next(alive, 0); i <= n; i = next(alive, i)) {
+      row[kept] = row[i - 1];
+      row[kept++].symbol = symbols[i];
+    }
     return kept;
   }
 
@@ -101,7 +102,30 @@ class Merger {
                                           : symbols_.bigram(left.symbol, right.symbol);
   }
 
-  static constexpr int32_t kNever = std::numeric_limits<int32_t>::max();
+  static constexpr uint64_t kNever = ~0ull;
+
+  static uint64_t key(size_t place, Bigram bigram) {
+    uint64_t key = (uint64_t(bigram.rank) << 6 | place) << 22 | (bigram.merged & ((1u << 22) - 1));
+    return bigram.merged == kNoSymbol ? kNever : key;
+  }
+
+  // Eight at a time and without a branch.
+  static uint64_t smallest(const uint64_t* keys, size_t n) {
+    uint64_t least = kNever;
+    for (const uint64_t* k = keys; k < keys + n; k += 8) {
+      uint64_t a = std::min(k[0], k[1]), b = std::min(k[2], k[3]);
+      uint64_t c = std::min(k[4], k[5]), d = std::min(k[6], k[7]);
+      least = std::min(least, std::min(std::min(a, b), std::min(c, d)));
+    }
+    return least;
+  }
+
+  static size_t next(uint64_t alive, size_t place) {
+    return size_t(std::countr_zero(alive & (~uint64_t(1) << place)));
+  }
+  static size_t previous(uint64_t alive, size_t place) {
+    return 63 - size_t(std::countl_zero(alive & ((uint64_t(1) << place) - 1)));
+  }
 
   const Symbols& symbols_;
 };

@@ -383,6 +383,14 @@ std::optional<spm::Normalizer> read_normalizer(nb::handle rules) {
 
 std::vector<int32_t> read_numbers(Numbers numbers) { return {numbers.data(), numbers.data() + numbers.size()}; }
 
+// The places of numbers, the smallest first.
+std::vector<uint32_t> in_order(Numbers numbers) {
+  std::vector<uint64_t> keys(numbers.size());
+  for (size_t i = 0; i < keys.size(); i++) keys[i] = uint64_t(uint32_t(numbers(i))) << 32 | i;
+  std::sort(keys.begin(), keys.end());
+  return {keys.begin(), keys.end()};
+}
+
 Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user_defined, Numbers unused,
                       Numbers byte_ids, int32_t unknown_id, bool prefix, bool replaces_malformed, int32_t bos,
                       int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer,
@@ -391,7 +399,7 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
   spm::Vocabulary vocabulary{.pieces = {}, .user_defined = {}, .unused = read_numbers(unused), .byte_ids = {}, .unknown_id = unknown_id};
   std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
   vocabulary.pieces.reserve(pieces.size());
-  for (size_t i = 0; i < pieces.size(); i++) {
+  for (size_t i : in_order(ranks)) {
     std::string_view piece = view(nb::borrow<nb::bytes>(pieces[i]));
     if (piece.empty() || piece.find(' ') != piece.npos) continue;  // no text has spaces when it merges
     vocabulary.pieces.push_back({spm::to_space_form(piece), spm::Rank(ranks(i)), ids(i)});

@@ -57,82 +57,115 @@ inline uint64_t hash_text(std::string_view text, uint64_t seed) {
   return h ^ h >> 29;
 }
 
-// (left, right) -> merged: open addressing, at most half full, with a bloom filter in front. A slot is
-// one word, 21 bits for each half and 22 for what they make, so that the table stays near the core.
+// (left, right) -> merged: open addressing, at most half full. A slot is one word, 21 bits for each half
+// and 22 for what they make, so that the table stays near the processor.
 class PairTable {
  public:
-  static constexpr Symbol kLimit = (1u << 21) - 1;  // symbols are below; the last stands for none
+  static constexpr Symbol kLimit = (1u << 21) - 1;  // symbols are below
+
+  struct Pair {
+    Symbol left, right, merged;
+  };
 
   explicit PairTable(uint64_t seed) : odd_(mixed(seed) | 1) {}
 
-  void reserve(size_t n_pairs) {
-    size_t slots = std::bit_ceil(std::max<size_t>(2 * n_pairs, 64));
-    slots_.assign(slots, kEmpty);
-    shift_ = 64 - std::countr_zero(slots);
-    bloom_.assign(kBloomBits / 64, 0);
+  // Of equal pairs the first counts.
+  void build(const std::vector<Pair>& pairs) {
+    size_t slots = std::bit_ceil(std::max<size_t>(2 * pairs.size(), 64));
+    while (!build(pairs, slots)) slots *= 2;
   }
 
-  void insert(Symbol left, Symbol right, Symbol merged) {
-    uint64_t key = key_of(left, right), hash = key * odd_;
-    bloom_[bloom_bit(hash) / 64] |= 1ull << bloom_bit(hash) % 64;
-    for (size_t i = hash >> shift_;; i = (i + 1) & (slots_.size() - 1)) {
-      if (slots_[i] >> 22 == key) return;
-      if (slots_[i] != kEmpty) continue;
-      slots_[i] = key << 22 | merged;
-      return;
-    }
-  }
-
+  // Looks at a window of slots without a branch: which of them it is, and whether it is any, cannot be
+  // predicted, and a wrong guess costs more than the look. Halves that are no symbols are never found.
   Symbol find(Symbol left, Symbol right) const {
-    uint64_t key = key_of(left, right), hash = key * odd_;
-    if (!(bloom_[bloom_bit(hash) / 64] >> bloom_bit(hash) % 64 & 1)) return kNoSymbol;
-    for (size_t i = hash >> shift_;; i = (i + 1) & (slots_.size() - 1)) {
-      if (slots_[i] >> 22 == key) return Symbol(slots_[i] & ((1u << 22) - 1));
-      if (slots_[i] == kEmpty) return kNoSymbol;
+    uint64_t key = key_of(left, right);
+    for (const uint64_t* slot = &slots_[key * odd_ >> shift_];; slot += kWindow) {
+      Symbol found = kNoSymbol;
+      bool empty = false;
+      for (size_t k = 0; k < kWindow; k++) {
+        found = slot[k] >> 22 == key ? Symbol(slot[k] & kMergedBits) : found;
+        empty |= slot[k] == kEmpty;
+      }
+      if (empty || found != kNoSymbol) [[likely]]
+        return found;
     }
   }
 
  private:
   static constexpr uint64_t kEmpty = ~0ull;  // no pair: both halves would be the limit
-  static constexpr size_t kBloomBits = 1 << 18;
-  static size_t bloom_bit(uint64_t hash) { return hash >> 46; }
+  static constexpr uint64_t kMergedBits = (1u << 22) - 1;
+  static constexpr size_t kWindow = 4;
+  static constexpr size_t kTail = 64;  // slots behind the last, so that nothing wraps around
+
   static uint64_t key_of(Symbol left, Symbol right) { return uint64_t(left) << 21 | right; }
+
+  bool build(const std::vector<Pair>& pairs, size_t slots) {
+    slots_.assign(slots + kTail + kWindow, kEmpty);
+    shift_ = 64 - std::countr_zero(slots);
+    for (const Pair& pair : pairs) {
+      uint64_t key = key_of(pair.left, pair.right);
+      size_t i = key * odd_ >> shift_;
+      while (slots_[i] != kEmpty && slots_[i] >> 22 != key) i++;
+      if (i >= slots + kTail) return false;
+      if (slots_[i] == kEmpty) slots_[i] = key << 22 | pair.merged;
+    }
+    return true;
+  }
 
   uint64_t odd_;
   std::vector<uint64_t> slots_;
-  std::vector<uint64_t> bloom_;
   int shift_ = 0;
+};
+
+// The hashes of all parts of a text in one pass: a polynomial in a secret base, modulo 2^64.
+class PartHashes {
+ public:
+  explicit PartHashes(uint64_t seed) : base_(mixed(seed) | 1), before_{0}, powers_{1} {}
+
+  void read(std::string_view text) {
+    before_.resize(1);
+    for (char c : text) before_.push_back(before_.back() * base_ + uint8_t(c) + 1);
+    while (powers_.size() < before_.size()) powers_.push_back(powers_.back() * base_);
+  }
+  uint64_t of(size_t begin, size_t end) const {
+    uint64_t h = before_[end] - before_[begin] * powers_[end - begin];
+    return (h ^ h >> 29) * 0x9E3779B97F4A7C15ull;
+  }
+
+ private:
+  uint64_t base_;
+  std::vector<uint64_t> before_, powers_;
 };
 
 // Text -> symbol, while the pairs are collected.
 class TextTable {
  public:
-  TextTable(const std::vector<Mergeable>& pieces, uint64_t seed)
-      : pieces_(pieces), seed_(seed), slots_(std::bit_ceil(2 * pieces.size() + 1), kNoSymbol) {
+  TextTable(const std::vector<Mergeable>& pieces, PartHashes& hashes)
+      : pieces_(pieces), slots_(std::bit_ceil(2 * pieces.size() + 2)), shift_(64 - std::countr_zero(slots_.size())) {
     for (Symbol s = 0; s < pieces.size(); s++) {
-      const std::string& text = pieces[s].text;
-      if (text.size() >= sizes_.size()) sizes_.resize(text.size() + 1);
-      sizes_[text.size()] = true;
-      slots_[slot(text)] = s;
+      hashes.read(pieces[s].text);
+      uint64_t hash = hashes.of(0, pieces[s].text.size());
+      slots_[slot(pieces[s].text, hash)] = {uint32_t(hash), s};
     }
   }
 
-  // Sizes that no piece has are answered without a look at the text: a piece of a megabyte has a
-  // million splits, and to hash both halves of each would take for ever.
-  Symbol find(std::string_view text) const {
-    return text.size() < sizes_.size() && sizes_[text.size()] ? slots_[slot(text)] : kNoSymbol;
-  }
+  Symbol find(std::string_view text, uint64_t hash) const { return slots_[slot(text, hash)].symbol; }
 
  private:
-  size_t slot(std::string_view text) const {
-    size_t mask = slots_.size() - 1, i = hash_text(text, seed_) & mask;
-    while (slots_[i] != kNoSymbol && pieces_[slots_[i]].text != text) i = (i + 1) & mask;
+  struct Slot {
+    uint32_t tag = 0;
+    Symbol symbol = kNoSymbol;
+  };
+
+  size_t slot(std::string_view text, uint64_t hash) const {
+    size_t i = hash >> shift_;
+    while (slots_[i].symbol != kNoSymbol && (slots_[i].tag != uint32_t(hash) || pieces_[slots_[i].symbol].text != text))
+      i = (i + 1) & (slots_.size() - 1);
     return i;
   }
   const std::vector<Mergeable>& pieces_;
-  uint64_t seed_;
-  std::vector<Symbol> slots_;
-  std::vector<bool> sizes_;
+  std::vector<Slot> slots_;
+  int shift_;
 };
 
 // Code point -> something, dense for the basic plane, hashed above it.
@@ -163,6 +196,7 @@ inline bool is_character(std::string_view text, Code& code) {
   return c.size == text.size();
 }
 
+// Pieces come in the order of their ranks, and are numbered so.
 class Symbols {
  public:
   Symbols(const std::vector<Mergeable>& pieces, uint64_t seed) : pairs_(seed) {
@@ -176,49 +210,47 @@ class Symbols {
     }
     collect_pairs(pieces, seed);
     for (Code x = 0; x < 128; x++)
-      for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = merged(characters_[x], characters_[y]);
+      for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = bigram(characters_[x], characters_[y]);
   }
 
   size_t size() const { return ids_.size(); }
   Symbol of_character(Code code) const { return characters_[code]; }
   int32_t id(Symbol symbol) const { return ids_[symbol]; }  // -1: a virtual symbol
 
-  Bigram bigram(Symbol left, Symbol right) const { return bigram_of(merged(left, right)); }
+  Bigram bigram(Symbol left, Symbol right) const { return bigram_of(pairs_.find(left, right)); }
 
   // The bigram of two ASCII characters, which most rows begin with.
-  Bigram ascii_bigram(Code x, Code y) const { return bigram_of(ascii_[x * 128 + y]); }
+  Bigram ascii_bigram(Code x, Code y) const { return ascii_[x * 128 + y]; }
 
  private:
-  Symbol merged(Symbol left, Symbol right) const {
-    return std::max(left, right) < PairTable::kLimit ? pairs_.find(left, right) : kNoSymbol;
-  }
   Bigram bigram_of(Symbol merged) const {
+    if (!has_ties_) return {merged, merged};
     return merged == kNoSymbol ? Bigram{} : Bigram{ranks_[merged], merged};
   }
 
   void collect_pairs(const std::vector<Mergeable>& pieces, uint64_t seed) {
-    struct Pair {
-      Symbol left, right, merged;
-    };
-    TextTable by_text(pieces, seed);
-    std::vector<Pair> pairs;
+    PartHashes hashes(seed);
+    TextTable by_text(pieces, hashes);
+    std::vector<PairTable::Pair> pairs;
     pairs.reserve(2 * pieces.size());
     for (Symbol merged = 0; merged < pieces.size(); merged++) {
       std::string_view text = pieces[merged].text;
+      hashes.read(text);
       for (size_t at = lead_size(text[0]); at < text.size(); at += lead_size(text[at])) {
-        Symbol left = half(text.substr(0, at), by_text);
+        Symbol left = half(text.substr(0, at), hashes.of(0, at), by_text);
         if (left == kNoSymbol) continue;
-        Symbol right = half(text.substr(at), by_text);
+        Symbol right = half(text.substr(at), hashes.of(at, text.size()), by_text);
         if (right != kNoSymbol) pairs.push_back({left, right, merged});
       }
     }
-    pairs_.reserve(pairs.size());
-    for (const Pair& p : pairs) pairs_.insert(p.left, p.right, p.merged);
+    pairs_.build(pairs);
+    for (size_t i = 1; i < pairs.size(); i++)  // they come in the order of what they make
+      has_ties_ |= pairs[i].merged != pairs[i - 1].merged && ranks_[pairs[i].merged] == ranks_[pairs[i - 1].merged];
   }
 
   // The symbol of one half of a piece; a character becomes one if it is none yet.
-  Symbol half(std::string_view text, const TextTable& by_text) {
-    if (Symbol found = by_text.find(text); found != kNoSymbol) return found;
+  Symbol half(std::string_view text, uint64_t hash, const TextTable& by_text) {
+    if (Symbol found = by_text.find(text, hash); found != kNoSymbol) return found;
     Code code;
     if (!is_character(text, code)) return kNoSymbol;
     Symbol& symbol = characters_.at(code);
@@ -234,7 +266,8 @@ class Symbols {
   PairTable pairs_;
   std::vector<int32_t> ids_;
   std::vector<Rank> ranks_;  // of pieces
-  std::vector<Symbol> ascii_ = std::vector<Symbol>(128 * 128, kNoSymbol);
+  bool has_ties_ = false;    // otherwise a piece's number is as good as its rank
+  std::vector<Bigram> ascii_ = std::vector<Bigram>(128 * 128);
 };
 
 }  // namespace spm

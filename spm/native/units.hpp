@@ -54,12 +54,15 @@ inline Key unit_key(const char* p, size_t size) {
 
 class UnitTable {
  public:
+  // How much memory a table of 2^bits units takes at most.
+  static size_t bytes(unsigned bits) { return (sizeof(Entry) + kStoredPerUnit * sizeof(int32_t)) << bits; }
+
   // A table of 2^bits units.
   UnitTable(unsigned bits, uint64_t seed)
       : shift_(64 - (bits - 1)),
         odd_low_(mixed(seed) | 1),
         odd_high_(mixed(~seed) | 1),
-        store_limit_(size_t(4) << bits),
+        store_limit_(kStoredPerUnit << bits),
         entries_(static_cast<Entry*>(std::calloc((size_t(1) << bits) + 2, sizeof(Entry)))) {
     if (!entries_) throw std::bad_alloc();
     size_t odd = reinterpret_cast<uintptr_t>(entries_.get()) & 63;  // a bucket is one cache line
@@ -100,6 +103,8 @@ class UnitTable {
   }
 
  private:
+  static constexpr size_t kStoredPerUnit = 4;  // ids
+
   struct Entry {
     Key key;  // all zero where there is none: no unit has size 0
     int32_t ids[kInlineIds];
@@ -129,6 +134,53 @@ class UnitTable {
   std::vector<int32_t> store_;
   std::unique_ptr<Entry[], Free> entries_;
   Entry* first_;
+};
+
+// The same for units that are longer: their text and their ids lie in a store, and a slot says where.
+// When the store is full, all is forgotten.
+class LongUnits {
+ public:
+  static constexpr size_t kMaxSize = 128;
+
+  static size_t bytes(unsigned bits) { return (sizeof(Slot) + 2 * kStoredPerUnit) << bits; }
+
+  explicit LongUnits(unsigned bits) : shift_(64 - bits), limit_(kStoredPerUnit << bits), slots_(size_t(1) << bits) {}
+
+  // As UnitTable::find; there must be room for as many ids as the unit can have.
+  size_t find(std::string_view unit, uint64_t hash, int32_t* out) const {
+    const Slot& slot = slots_[hash >> shift_];
+    if (slot.hash != hash || slot.size != unit.size()) return 0;
+    const char* stored = &store_[slot.begin];
+    if (std::memcmp(stored, unit.data(), unit.size()) != 0) return 0;
+    std::memcpy(out, stored + unit.size(), slot.n * sizeof(int32_t));
+    return slot.n;
+  }
+
+  void insert(std::string_view unit, uint64_t hash, const int32_t* ids, size_t n) {
+    size_t size = unit.size() + n * sizeof(int32_t);
+    if (store_.size() + size > limit_) {
+      store_.clear();
+      slots_.assign(slots_.size(), Slot{});
+    }
+    slots_[hash >> shift_] = {hash, uint32_t(store_.size()), uint16_t(unit.size()), uint16_t(n)};
+    const char* bytes = reinterpret_cast<const char*>(ids);
+    store_.insert(store_.end(), unit.begin(), unit.end());
+    store_.insert(store_.end(), bytes, bytes + n * sizeof(int32_t));
+  }
+
+ private:
+  static constexpr size_t kStoredPerUnit = 64;  // bytes
+
+  struct Slot {
+    uint64_t hash = 0;
+    uint32_t begin = 0;
+    uint16_t size = 0, n = 0;  // no unit has size 0
+  };
+
+  unsigned shift_;
+  size_t limit_;  // bytes
+  std::vector<Slot> slots_;
+  std::vector<char> store_;
 };
 
 }  // namespace spm
