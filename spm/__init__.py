@@ -5,6 +5,7 @@
 >>> ids = tok.encode("Hello, world")
 """
 
+from spm.batch import Batch
 from spm.errors import (
     DecodeError,
     DoubleBOSWarning,
@@ -16,7 +17,7 @@ from spm.errors import (
 )
 from spm.gguf import GGUF
 from spm.llama import Llama, Sampling, generate
-from spm.tokenizer import Batch, Tokenizer
+from spm.tokenizer import Tokenizer
 from spm.vocab import TokenType, Vocab
 
 __all__ = [

@@ -6,7 +6,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, SupportsIndex, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from typing import Final, Literal, SupportsIndex, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spm.batch import Batch
 from spm.errors import DoubleBOSWarning, EncodeError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
@@ -27,55 +28,6 @@ from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencep
 Text: TypeAlias = str | bytes
 T = TypeVar("T", str, bytes)
 Unit: TypeAlias = Literal["char", "byte"]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """The ids of many texts in one array: text i has ids[offsets[i]:offsets[i + 1]].
-
-    `ids` is int32 (N,), `offsets` int64 (len + 1,). Indexing gives a view of one text's ids.
-    """
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    pad_id: int | None
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, i: SupportsIndex) -> NDArray[np.int32]:
-        n = operator.index(i)
-        n += len(self) if n < 0 else 0
-        if not 0 <= n < len(self):
-            raise IndexError(f"text {operator.index(i)}, expected one of {len(self)}")
-        return self.ids[self.offsets[n] : self.offsets[n + 1]]
-
-    def __iter__(self) -> Iterator[NDArray[np.int32]]:
-        return (self[i] for i in range(len(self)))
-
-    def to_lists(self) -> list[list[int]]:
-        """The ids as Python lists, one for each text."""
-        return [ids.tolist() for ids in self]
-
-    def pad(self, pad_id: int | None = None) -> NDArray[np.int32]:
-        """One row for each text, filled up on the right: int32 (len, longest).
-
-        Fills with the vocabulary's PAD unless `pad_id` is given. Raises EncodeError if there is
-        neither.
-        """
-        fill = self.pad_id if pad_id is None else operator.index(pad_id)
-        if fill is None:
-            raise EncodeError("pad: the vocabulary has no PAD id, expected pad_id")
-        if not -(2**31) <= fill < 2**31:
-            raise EncodeError(f"pad: pad_id is {brief(fill)}, expected a number of 32 bits")
-        sizes = np.diff(self.offsets)
-        shape = len(self), int(sizes.max(initial=0))
-        try:
-            rows = np.full(shape, fill, np.int32)
-        except MemoryError:
-            raise EncodeError(f"pad: no memory for {shape[0]} rows of {shape[1]} ids") from None
-        rows[np.arange(rows.shape[1]) < sizes[:, None]] = self.ids
-        return rows
 
 
 class Tokenizer:

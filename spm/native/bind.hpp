@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+void bind_arrow(nanobind::module_& m);
 void bind_containers(nanobind::module_& m);
 void bind_decoder(nanobind::module_& m);
 void bind_text(nanobind::module_& m);

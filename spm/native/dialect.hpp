@@ -5,7 +5,7 @@
 // encoded apart, on several threads or one after the other.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <optional>
 
 #include "encoder.hpp"
@@ -51,22 +51,15 @@ class Dialect {
     Encoder::Lease scratch(encoder_);
     if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
     size_t first = ids.size();
-    if (text.valid && !normalizer_ && specials_[options.parse_special].empty()) {
-      encoder_.encode(text.bytes, rules_.prefix && options.begins, ids, *scratch);
-    } else {
-      Layout layout;
-      lay_out(text, options, layout, false);
-      for (const Stretch& stretch : layout.stretches) encode(stretch, ids, *scratch);
-    }
+    visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, *scratch); });
     encoder_.join_unknown(first, ids, nullptr);
     if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
   }
 
   // The same, the parts of long stretches on several threads.
   void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
-    Layout layout;
-    lay_out(text, options, layout, false);
     size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);
+    Layout layout = lay_out(text, options, false);
     std::vector<Stretch> parts;
     for (const Stretch& stretch : layout.stretches)
       visit_parts(stretch, part_size, [&](const Stretch& part) { return parts.push_back(part), true; });
@@ -100,24 +93,22 @@ class Dialect {
     int32_t first = -1;
   };
   Count count(Text text, EncodeOptions options) const {
-    Layout layout;
-    lay_out(text, options, layout, false);
     Encoder::Lease scratch(encoder_);
     Count count;
     Ids& ids = (*scratch).ids;
     int32_t last = -1;
-    for (const Stretch& stretch : layout.stretches)
-      visit_parts(stretch, kPart, [&](const Stretch& part) {
-        ids.resize(0);
-        encode(part, ids, *scratch);
-        encoder_.join_unknown(0, ids, nullptr);
-        if (!ids.size()) return true;
-        bool joins = encoder_.is_unknown(last) && ids.data()[0] == last;
-        if (!count.n) count.first = ids.data()[0];
-        count.n += ids.size() - joins;
-        last = ids.data()[ids.size() - 1];
-        return true;
-      });
+    auto add = [&](const Stretch& part) {
+      ids.resize(0);
+      encode(part, ids, *scratch);
+      encoder_.join_unknown(0, ids, nullptr);
+      if (!ids.size()) return true;
+      bool joins = encoder_.is_unknown(last) && ids.data()[0] == last;
+      if (!count.n) count.first = ids.data()[0];
+      count.n += ids.size() - joins;
+      last = ids.data()[ids.size() - 1];
+      return true;
+    };
+    visit_stretches(text, options, false, [&](const Stretch& stretch) { visit_parts(stretch, kPart, add); });
     if (options.add_special) count.n += size_t(rules_.bos >= 0) + size_t(rules_.eos >= 0);
     return count;
   }
@@ -125,15 +116,15 @@ class Dialect {
   // Appends the ids of a text without BOS and EOS, and the bytes where each stands; stops soon after
   // the first `limit` of them.
   void locate(Text text, EncodeOptions options, size_t limit, Ids& ids, std::vector<Span>& spans) const {
-    Layout layout;
-    lay_out(text, options, layout, true);
     Encoder::Lease scratch(encoder_);
-    for (const Stretch& stretch : layout.stretches)
-      visit_parts(stretch, kPart, [&](const Stretch& part) {
-        locate(part, ids, spans, *scratch);
-        encoder_.join_unknown(0, ids, &spans);
-        return ids.size() <= limit;
-      });
+    auto add = [&](const Stretch& part) {
+      locate(part, ids, spans, *scratch);
+      encoder_.join_unknown(0, ids, &spans);
+      return ids.size() <= limit;
+    };
+    visit_stretches(text, options, true, [&](const Stretch& stretch) {
+      if (ids.size() <= limit) visit_parts(stretch, kPart, add);
+    });
   }
 
   // How many bytes of a text encode to the same ids whatever follows, and whether a special piece ends
@@ -175,12 +166,31 @@ class Dialect {
   };
   struct Layout {
     std::vector<Stretch> stretches;
-    std::deque<std::string> texts;
-    std::deque<std::vector<size_t>> origins;
+    std::list<std::string> texts;  // that were rewritten
+    std::list<std::vector<size_t>> origins;
   };
 
-  void lay_out(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
-    if (rules_.replaces_malformed) return lay_out_normalized(text, options, layout, with_origin);
+  // Calls visit(stretch) for each. Most texts are one as they are.
+  template <class Visit>
+  void visit_stretches(Text text, EncodeOptions options, bool with_origin, Visit visit) const {
+    if (text.valid && !normalizer_ && specials_[options.parse_special].empty()) {
+      if (!text.bytes.empty()) visit(Stretch{.text = text.bytes, .prefix = rules_.prefix && options.begins});
+      return;
+    }
+    Layout layout = lay_out(text, options, with_origin);
+    for (const Stretch& stretch : layout.stretches) visit(stretch);
+  }
+
+  Layout lay_out(Text text, EncodeOptions options, bool with_origin) const {
+    Layout layout;
+    if (rules_.replaces_malformed)
+      lay_out_normalized(text, options, layout, with_origin);
+    else
+      lay_out_fragments(text, options, layout, with_origin);
+    return layout;
+  }
+
+  void lay_out_fragments(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
     std::vector<Fragment> fragments = fragments_of(text.bytes, options.parse_special);
     bool after_special = options.begins, valid = text.valid && fragments.size() <= 1;
     for (const Fragment& f : fragments) {

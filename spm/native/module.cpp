@@ -445,6 +445,7 @@ NB_MODULE(_core, m) {
       .def_prop_ro("most_threads", [](const Encoder& self) { return self.dialect.most_threads(); });
   for (PyMethodDef& method : kMethods)
     encoder.attr(method.ml_name) = nb::steal(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(encoder.ptr()), &method));
+  bind_arrow(m);
   bind_text(m);
   bind_decoder(m);
   bind_containers(m);

@@ -45,8 +45,25 @@ class Spines {
   Spines(const std::vector<Mergeable>& pieces, const Symbols& symbols)
       : pieces_(pieces), symbols_(symbols), known_(symbols.size()) {}
 
-  // Whether the encoding of both texts together is just these two tokens. Each must be whole.
+  // Whether the encoding of both texts together is just these two tokens. Each must be whole. The last
+  // answers are kept: what is long is mostly monotonous.
   bool may_meet(Symbol left, Symbol right) {
+    uint64_t pair = uint64_t(left) << 32 | right;
+    Answer& answer = answers_[pair * 0x9E3779B97F4A7C15ull >> (64 - kAnswerBits)];
+    if (answer.pair != pair) answer = {pair, walk(left, right)};
+    return answer.may_meet;
+  }
+
+  bool is_whole(Symbol piece) { return spine(piece).whole; }
+
+ private:
+  struct Answer {
+    uint64_t pair = ~0ull;  // of a symbol that is none with itself, which may meet
+    bool may_meet = true;
+  };
+  static constexpr unsigned kAnswerBits = 10;
+
+  bool walk(Symbol left, Symbol right) {
     size_t x = spine(left).right, y = spine(right).left;
     for (;;) {
       const Step &a = steps_[x], &b = steps_[y];
@@ -57,9 +74,6 @@ class Spines {
     }
   }
 
-  bool is_whole(Symbol piece) { return spine(piece).whole; }
-
- private:
   struct Step {
     Symbol edge;
     Rank ceiling;  // kNoRank: infinity
@@ -126,6 +140,7 @@ class Spines {
   std::vector<Spine> known_;
   std::vector<Step> steps_{{kNoSymbol, kNoRank}};  // the spine of a character that is no symbol
   const Spine none_{0, 0, true};
+  std::vector<Answer> answers_ = std::vector<Answer>(size_t(1) << kAnswerBits);
 };
 
 // The search from the left.
