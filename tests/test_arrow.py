@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from ctypes import POINTER, c_char_p, c_int64, c_void_p, pythonapi
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def rows(capsule: object) -> list[list[int]]:
     array = structure(capsule, Array, b"arrow_array")
     offsets = numbers(array, array.length + 1, ctypes.c_int64)
     ids = numbers(array.children[0].contents, offsets[-1], ctypes.c_int32)
-    return [ids[begin:end] for begin, end in zip(offsets, offsets[1:])]
+    return [ids[begin:end] for begin, end in pairwise(offsets)]
 
 
 @pytest.fixture
@@ -64,7 +65,8 @@ def batch(tmp_path: Path) -> Batch:
 
 @needs_core
 def test_arrow_reads_a_large_list_of_int32(batch: Batch) -> None:
-    schema = structure(batch.to_arrow().__arrow_c_schema__(), Schema, b"arrow_schema")
+    capsule = batch.to_arrow().__arrow_c_schema__()
+    schema = structure(capsule, Schema, b"arrow_schema")
     child = schema.children[0].contents
 
     assert (b"+L", 1) == (schema.format, schema.n_children)
