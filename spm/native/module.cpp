@@ -82,10 +82,9 @@ class TextOf {
   // Needs no lock of the interpreter's. Throws LoneSurrogate.
   spm::Text read(std::string& buffer) const {
     if (kind_ == 0) return text_;
-    buffer.clear();
-    if (kind_ == 1) spm::append_utf8(static_cast<const uint8_t*>(units_), n_, buffer);
-    if (kind_ == 2) spm::append_utf8(static_cast<const uint16_t*>(units_), n_, buffer);
-    if (kind_ == 4) spm::append_utf8(static_cast<const uint32_t*>(units_), n_, buffer);
+    if (kind_ == 1) spm::write_utf8(static_cast<const uint8_t*>(units_), n_, buffer);
+    if (kind_ == 2) spm::write_utf8(static_cast<const uint16_t*>(units_), n_, buffer);
+    if (kind_ == 4) spm::write_utf8(static_cast<const uint32_t*>(units_), n_, buffer);
     return {buffer, true};
   }
 

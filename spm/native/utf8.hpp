@@ -1,6 +1,7 @@
 // Python's strings as UTF-8. They are immutable, so this needs no lock of the interpreter's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -13,32 +14,56 @@ struct LoneSurrogate {
   uint32_t code;
 };
 
-// Appends `n` characters, one in each of `units`, which are 8, 16 or 32 bits wide.
 template <class Unit>
-void append_utf8(const Unit* units, size_t n, std::string& out) {
-  size_t size = out.size();
-  out.resize(size + n * (sizeof(Unit) == 1 ? 2 : sizeof(Unit) == 2 ? 3 : 4));
-  auto* to = reinterpret_cast<uint8_t*>(out.data()) + size;
-  for (size_t i = 0; i < n; i++) {
-    uint32_t c = units[i];
-    if (c < 0x80) {
-      *to++ = uint8_t(c);
-    } else if (c < 0x800) {
-      *to++ = uint8_t(0xC0 | c >> 6);
-      *to++ = uint8_t(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-      if (c >> 11 == 0x1B) throw LoneSurrogate{i, c};
+size_t utf8_size(const Unit* units, size_t n) {
+  size_t size = n;
+  for (size_t i = 0; i < n; i++)
+    size += size_t(units[i] >= 0x80) + size_t(uint32_t(units[i]) >= 0x800) + size_t(uint32_t(units[i]) >= 0x10000);
+  return size;
+}
+
+inline uint8_t* write_character(uint32_t c, uint8_t* to) {
+  if (c < 0x80) {
+    *to++ = uint8_t(c);
+    return to;
+  }
+  if (c < 0x800) {
+    *to++ = uint8_t(0xC0 | c >> 6);
+  } else {
+    if (c < 0x10000) {
       *to++ = uint8_t(0xE0 | c >> 12);
-      *to++ = uint8_t(0x80 | (c >> 6 & 0x3F));
-      *to++ = uint8_t(0x80 | (c & 0x3F));
     } else {
       *to++ = uint8_t(0xF0 | c >> 18);
       *to++ = uint8_t(0x80 | (c >> 12 & 0x3F));
-      *to++ = uint8_t(0x80 | (c >> 6 & 0x3F));
-      *to++ = uint8_t(0x80 | (c & 0x3F));
     }
+    *to++ = uint8_t(0x80 | (c >> 6 & 0x3F));
   }
-  out.resize(size_t(to - reinterpret_cast<uint8_t*>(out.data())));
+  *to++ = uint8_t(0x80 | (c & 0x3F));
+  return to;
+}
+
+// Writes `n` characters, one in each of `units`, which are 8, 16 or 32 bits wide. Sixteen ASCII
+// characters in a row only become narrower.
+template <class Unit>
+void write_utf8(const Unit* units, size_t n, std::string& out) {
+  constexpr size_t kRow = 16;
+  out.resize(utf8_size(units, n));
+  auto* to = reinterpret_cast<uint8_t*>(out.data());
+  for (size_t i = 0; i < n;) {
+    size_t row = std::min(kRow, n - i);
+    Unit any = 0;
+    for (size_t k = 0; k < row; k++) any |= units[i + k];
+    if (row == kRow && any < 0x80) {
+      for (size_t k = 0; k < kRow; k++) to[k] = uint8_t(units[i + k]);
+      to += kRow;
+    } else {
+      for (size_t k = 0; k < row; k++) {
+        if (uint32_t(units[i + k]) >> 11 == 0x1B) throw LoneSurrogate{i + k, uint32_t(units[i + k])};
+        to = write_character(units[i + k], to);
+      }
+    }
+    i += row;
+  }
 }
 
 }  // namespace spm
