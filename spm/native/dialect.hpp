@@ -128,14 +128,13 @@ class Dialect {
   }
 
   // How many bytes of a text encode to the same ids whatever follows, and whether a special piece ends
-  // there. The cut lemma tells, inside of what cannot be part of a special piece any more. A normaliser
-  // may still change everything.
+  // there. The cut lemma tells, inside of what cannot be part of a special piece any more.
   struct Settled {
     size_t size = 0;
     bool after_special = false;
   };
   Settled settled(std::string_view text, bool parse_special) const {
-    if (normalizer_) return {};
+    if (normalizer_) return {settled_before_normalizing(text), false};
     const Specials& specials = specials_[parse_special];
     size_t limit = valid_prefix(text);
     if (!specials.empty()) limit = std::min(limit, specials.settled(text));
@@ -225,6 +224,23 @@ class Dialect {
         {.text = layout.texts.back(), .exactly = true, .begin = f.begin, .origin = origin});
   }
 
+  // Where the cut lemma holds for the normalised text, what stands there was decided by what can be seen
+  // already and begins what was rewritten, and no space before it could swallow one behind.
+  size_t settled_before_normalizing(std::string_view text) const {
+    size_t sight = normalizer_->sight();
+    if (sight == 0 || text.size() < sight) return 0;
+    std::string normalized;
+    std::vector<size_t> origin;
+    normalizer_->normalize(text, normalized, &origin);
+    for (size_t cut = normalized.size(); (cut = encoder_.last_cut(normalized, cut)) > 0;) {
+      bool seen = origin[cut] + sight <= text.size(), begins = origin[cut - 1] < origin[cut];
+      if (seen && begins && !ends_with_space(std::string_view(normalized).substr(0, cut))) return origin[cut];
+    }
+    return 0;
+  }
+
+  static bool ends_with_space(std::string_view text) { return text.ends_with(' ') || text.ends_with(kMarkUtf8); }
+
   void lay_out_normalized(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
     if (text.bytes.empty()) return;
     if (!normalizer_ && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
@@ -234,7 +250,7 @@ class Dialect {
     std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
     std::string& rewritten = layout.texts.emplace_back();
     if (normalizer_)
-      normalizer_->normalize(text.bytes, rewritten, origin);
+      normalizer_->normalize(text.bytes, rewritten, origin, options.begins);
     else
       rewritten = replace_malformed(text.bytes, origin);
     bool prefix = rules_.prefix && options.begins && !normalizer_;

@@ -48,21 +48,30 @@ class Normalizer {
   }
 
   // Appends the normalised text. `origin`, if given, gets for each byte appended the byte of `text`
-  // that it came from, and one entry more for the end. Throws Growth.
-  void normalize(std::string_view text, std::string& out, std::vector<size_t>* origin) const {
+  // that it came from, and one entry more for the end. Without `begins` the text goes on from another
+  // that does not end with a space: none is put in front, and of those that are there one stays. Throws
+  // Growth.
+  void normalize(std::string_view text, std::string& out, std::vector<size_t>* origin, bool begins = true) const {
     Output output(rules_, out, origin);
-    size_t pos = rules_.remove_extra_whitespaces ? leading_spaces(text) : 0;
+    size_t pos = rules_.remove_extra_whitespaces && begins ? leading_spaces(text) : 0;
     bool as_suffix = rules_.treat_whitespace_as_suffix;
     if (pos == text.size()) return output.end(pos);
-    if (rules_.add_dummy_prefix && !as_suffix) output.write(" ", pos);
-    rewrite(text, pos, output);
+    if (rules_.add_dummy_prefix && begins && !as_suffix) output.write(" ", pos);
+    rewrite(text, pos, output, rules_.remove_extra_whitespaces && begins);
     pos = text.size();
     if (rules_.remove_extra_whitespaces) pos = output.drop_trailing_spaces(pos);
     if (rules_.add_dummy_prefix && as_suffix) output.write(" ", pos);
     output.end(pos);
   }
 
+  // How many bytes decide what a text begins with; 0 if even its end is written before it is known.
+  size_t sight() const {
+    if (rules_.treat_whitespace_as_suffix) return 0;
+    return std::max(kMaxKey, user_defined_.longest());
+  }
+
  private:
+  static constexpr size_t kMaxKey = 256;  // bytes; spm/text/charsmap.py lets no longer one pass
   static constexpr size_t kMaxGrowth = 100;       // bytes of output for one of input
   static constexpr uint32_t kBasicPlane = 0x10000;
   static constexpr uint32_t kStays = 0xFFFFFFFF;  // in `stays_`: whatever follows
@@ -158,8 +167,8 @@ class Normalizer {
     return pos;
   }
 
-  void rewrite(std::string_view text, size_t pos, Output& output) const {
-    bool collapse = rules_.remove_extra_whitespaces, after_space = collapse;
+  void rewrite(std::string_view text, size_t pos, Output& output, bool after_space) const {
+    bool collapse = rules_.remove_extra_whitespaces;
     while (pos < text.size()) {
       if (after_space) pos = skip_spaces(text, pos);
       if (size_t end = unchanged(text, pos); end > pos) {

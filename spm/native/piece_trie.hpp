@@ -23,7 +23,7 @@ class PieceTrie {
   };
 
   PieceTrie(size_t n_pieces, uint64_t seed)
-      : odd_(mixed(seed) | 1), nodes_(1), edges_(std::bit_ceil(16 * n_pieces + 64), Edge{kEmpty, 0}) {}
+      : odd_(mixed(seed) | 1), nodes_(1), edges_(std::bit_ceil(4 * n_pieces + 64), Edge{kEmpty, 0}) {}
 
   // All pieces are inserted before the first search.
   void insert(std::string_view piece, uint32_t value) {

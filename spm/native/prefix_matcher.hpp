@@ -25,8 +25,11 @@ class PrefixMatcher {
       chain.push_back(i);
       seen_.push_back(chain.size() > kMaxMatches ? chain[kMaxMatches - 1] : i);
       first_bytes_[uint8_t(piece[0])] = true;
+      longest_ = std::max(longest_, piece.size());
     }
   }
+
+  size_t longest() const { return longest_; }
 
   // The size of the longest piece that a text begins with, or 0.
   size_t size(std::string_view text) const {
@@ -52,6 +55,7 @@ class PrefixMatcher {
   std::vector<size_t> shorter_;       // of each piece, the longest that begins it
   std::vector<size_t> seen_;          // of each piece, where a search begins
   std::array<bool, 256> first_bytes_{};
+  size_t longest_ = 0;
 };
 
 }  // namespace spm

@@ -10,7 +10,7 @@ among the pieces that `ranks` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from spm.text.utf8 import characters
@@ -22,9 +22,8 @@ class Joins:
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pairs = {pair for piece in pieces for pair in pairwise(characters(piece))}
 
-    def last_cut(self, symbols: list[bytes]) -> int:
-        """The index of the last character that may be cut from the one before it, or 0."""
+    def cuts(self, symbols: list[bytes]) -> Iterator[int]:
+        """The indices of the characters that may be cut from the one before, the last first."""
         for i in range(len(symbols) - 1, 0, -1):
             if (symbols[i - 1], symbols[i]) not in self.pairs:
-                return i
-        return 0
+                yield i

@@ -91,7 +91,7 @@ class LlamaCpp:
         if last.id is not None:
             return last.end, True
         stretch = escape(text, last, prefix=False)
-        cut = self.joins.last_cut(stretch.symbols)
+        cut = next(self.joins.cuts(stretch.symbols), 0)
         size = stretch.origin[len(b"".join(stretch.symbols[:cut]))]
         return size, cut == 0
 

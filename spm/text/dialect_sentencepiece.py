@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import compress, groupby
+from itertools import accumulate, compress, groupby
 from typing import Final
 
 import numpy as np
@@ -117,14 +117,20 @@ class SentencePiece:
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows; here no piece begins it anew.
 
-        Only where nothing but spaces is rewritten: a normaliser may look further than the cut
-        lemma knows, and UNUSED pieces are taken apart by all that was considered before.
+        With UNUSED pieces nothing does: they are taken apart by all that was considered before.
         """
-        if self.unused or not self.rules.only_spaces_change:
+        if self.unused or (sight := self.normalizer.sight) is None:
             return 0, True
-        symbols = [SPACE if c == b" " else c for c in characters(text)]
-        cut = self.joins.last_cut(symbols)
-        return len(b"".join(characters(text)[:cut])), cut == 0
+        normalized, origin = self.normalizer.normalize(text)
+        symbols = characters(normalized)
+        ends = list(accumulate(map(len, symbols)))
+        for i in self.joins.cuts(symbols):
+            at = ends[i - 1]
+            decided = origin[at] + sight <= len(text) and origin[at - 1] < origin[at]
+            swallows = self.rules.remove_extra_whitespaces and symbols[i - 1] in (SPACE, b" ")
+            if decided and not swallows:
+                return origin[at], False
+        return 0, True
 
     @cached_property
     def joins(self) -> Joins:

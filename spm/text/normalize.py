@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from spm.errors import EncodeError
-from spm.text.charsmap import Charsmap
+from spm.text.charsmap import MAX_KEY_BYTES, Charsmap
 from spm.text.utf8 import REPLACEMENT, characters, well_formed_size
 from spm.vocab import SPACE, Normalization
 
@@ -80,16 +80,24 @@ class Normalizer:
         self.user_defined = user_defined
         self.charsmap = Charsmap(rules.charsmap, source) if rules.charsmap else None
 
+    @property
+    def sight(self) -> int | None:
+        """How many bytes decide what a text begins with; None if its end is written last."""
+        if self.rules.treat_whitespace_as_suffix:
+            return None
+        return max(MAX_KEY_BYTES if self.charsmap else 1, self.user_defined.longest)
+
     def normalize(self, text: bytes, begins: bool = True) -> tuple[bytes, list[int]]:
         """Normalise; also tell, for each byte of the result and its end, where it came from.
 
-        Without `begins` the text goes on from another, and gets no space in front.
+        Without `begins` the text goes on from another that does not end with a space: none is put
+        in front, and of those that are there one stays.
         """
         rules = self.rules
         collapse = rules.remove_extra_whitespaces
         space = SPACE if rules.escape_whitespaces else b" "
         out, origin = bytearray(), []
-        pos = self._leading_spaces(text) if collapse else 0
+        pos = self._leading_spaces(text) if collapse and begins else 0
         if pos == len(text):
             return b"", [pos]
 
@@ -99,7 +107,7 @@ class Normalizer:
 
         if rules.add_dummy_prefix and begins and not rules.treat_whitespace_as_suffix:
             write(space)
-        after_space = collapse
+        after_space = collapse and begins
         while pos < len(text):
             prefix, size = self._prefix(text, pos)
             if after_space:

@@ -89,9 +89,10 @@ class StreamEncoder:
 
     What `push` and `flush` return, joined, is what `encode` returns for the whole text. Held back
     is what can still change: the characters after the last place where the vocabulary allows a cut
-    (spm/text/cuts.py), and what may become part of a special piece. With a normaliser that does
-    more than write ▁ for spaces that is everything. A long text that cannot be cut is looked at
-    only when it has grown by half, so that no sequence of parts takes more than linear time.
+    (spm/text/cuts.py), what may become part of a special piece, and the 256 bytes that a charsmap
+    may look ahead; everything, where a normaliser writes a space at the end or pieces are UNUSED.
+    A long text that cannot be cut is looked at only when it has grown by half, so that no sequence
+    of parts takes more than linear time.
     """
 
     def __init__(self, parts: Parts) -> None:
