@@ -195,7 +195,7 @@ class Cuts {
 
   uint64_t mask(const uint8_t* p, size_t n) const {
     uint64_t mask = 0;
-    for (size_t k = 0; k < n; k++) mask |= uint64_t((before_[p[k - 1]] & after_[p[k]]) != 0) << k;
+    for (size_t k = 0; k < n; k++) mask |= uint64_t((before_[(p + k)[-1]] & after_[p[k]]) != 0) << k;
     return mask;
   }
 
