@@ -89,7 +89,7 @@ using Make = nb::object (*)(std::string_view);
 template <Make make, class List>
 nb::object decode(const spm::Decoder& decoder, const List& list, bool skip_special) {
   Ids ids = read(list);
-  spm::Text text;
+  spm::DecodedText text;
   std::optional<nb::gil_scoped_release> without_gil;
   if (ids.span.size() >= kMany) without_gil.emplace();
   bool are_ids = decoder.decode(ids.span, skip_special, text);
@@ -129,7 +129,7 @@ class Stream {
 
   const spm::Decoder& decoder_;
   spm::Decoder::State state_;
-  spm::Text text_;  // that is no character yet
+  spm::DecodedText text_;  // that is no character yet
 };
 
 spm::Decoder* make_decoder(nb::tuple pieces, nb::bytes types, bool sentencepiece, bool strip_space,

@@ -49,12 +49,12 @@ struct DecodingRules {
 };
 
 // Text on its way out: a buffer that is never filled with zeros.
-class Text {
+class DecodedText {
  public:
-  Text() = default;
-  Text(const Text&) = delete;
-  Text& operator=(const Text&) = delete;
-  ~Text() { std::free(data_); }
+  DecodedText() = default;
+  DecodedText(const DecodedText&) = delete;
+  DecodedText& operator=(const DecodedText&) = delete;
+  ~DecodedText() { std::free(data_); }
 
   // Room for `n` bytes more, at the end of what there is.
   char* room(size_t n) {
@@ -143,7 +143,7 @@ class Decoder {
   }
 
   // Appends what `ids` add. False if one of them is no id: then the ones before it are done.
-  bool push(std::span<const int32_t> ids, State& state, Text& text) const {
+  bool push(std::span<const int32_t> ids, State& state, DecodedText& text) const {
     while (!ids.empty()) {
       size_t n = std::min(ids.size(), kBlock);
       if (!push_block(ids.first(n), state, text)) return false;
@@ -153,13 +153,13 @@ class Decoder {
   }
 
   // Appends what was held back and can be shown: bytes, but no EOS. The next id begins a new text.
-  void flush(State& state, Text& text) const {
+  void flush(State& state, DecodedText& text) const {
     end_bytes(state, text);
     state = begin(state.skip_special);
   }
 
   // Appends the text of `ids`, or returns false if one of them is no id.
-  bool decode(std::span<const int32_t> ids, bool skip_special, Text& text) const {
+  bool decode(std::span<const int32_t> ids, bool skip_special, DecodedText& text) const {
     State state = begin(skip_special);
     if (!push(ids, state, text)) return false;
     flush(state, text);
@@ -218,7 +218,7 @@ class Decoder {
 
   // ---- what a text shows
 
-  bool push_block(std::span<const int32_t> ids, State& state, Text& text) const {
+  bool push_block(std::span<const int32_t> ids, State& state, DecodedText& text) const {
     const size_t most = ids.size() * sizeof(Entry);
     char* end = text.room(most);
     for (int32_t id : ids) {
@@ -236,7 +236,7 @@ class Decoder {
     return text.end_at(end), true;
   }
 
-  void push_watched(int32_t id, const Entry& entry, State& state, Text& text) const {
+  void push_watched(int32_t id, const Entry& entry, State& state, DecodedText& text) const {
     if (entry.flags & kByte) {
       push_byte(uint8_t(entry.text[0]), state, text);
     } else {
@@ -268,7 +268,7 @@ class Decoder {
   }
 
   // Keeps a byte while it may become a character with those before it and after it.
-  static void push_byte(uint8_t byte, State& state, Text& text) {
+  static void push_byte(uint8_t byte, State& state, DecodedText& text) {
     state.raw[state.n_raw++] = byte;
     size_t at = 0;
     while (at < state.n_raw && !is_unfinished(state.raw + at, state.n_raw - at)) {
@@ -283,7 +283,7 @@ class Decoder {
   }
 
   // Bytes that nothing can complete any more.
-  static void end_bytes(State& state, Text& text) {
+  static void end_bytes(State& state, DecodedText& text) {
     for (; state.n_raw; state.n_raw--) {
       text.append(kReplacement);
       state.begun = true;
