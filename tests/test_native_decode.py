@@ -117,6 +117,15 @@ def test_the_core_decodes_both_dialects_of_nearly_every_vocabulary() -> None:
     assert len(FILES) <= n_fast >= n_read - 3  # the others have a denormaliser
 
 
+@pytest.mark.parametrize("malformed", [b"\xff", b"\xe2", b"\xe2\x96", b"\xf0\x9f"])
+def test_a_mark_behind_malformed_bytes_is_a_space_as_well(tmp_path: Path, malformed: bytes) -> None:
+    entries = [*HEAD, *BYTES, piece(malformed + "▁a▁".encode())]
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries))
+
+    assert malformed + b" a " == tok.decode_bytes([FIRST])
+    assert_equal(tok, [FIRST, FIRST])
+
+
 # ---- vocabularies in which everything occurs that a rule is about
 
 SHOWN = ["a", " ", "▁", "▁▁", "▁a", " a", "▁ ", "a▁b", "x" * 14, "x" * 15, "▁" + "y" * 16, "é"]

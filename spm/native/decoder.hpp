@@ -179,7 +179,16 @@ class Decoder {
     if (type == TokenType::kUnknown) return sp ? rules_.unknown : std::string(piece);
     if (type == TokenType::kUnused && !sp) return {};
     if (type == TokenType::kUserDefined && !sp) return std::string(piece);
-    return to_space_form(piece);
+    return with_spaces(piece);
+  }
+
+  // Bytes are replaced, not characters: a ▁ behind malformed bytes is a space as well.
+  static std::string with_spaces(std::string_view piece) {
+    const std::string_view mark = kMarkUtf8;
+    std::string out;
+    for (size_t at; (at = piece.find(mark)) != piece.npos; piece.remove_prefix(at + mark.size()))
+      out.append(piece, 0, at) += ' ';
+    return out.append(piece);
   }
 
   uint8_t flags_of(std::string_view piece, TokenType type, std::string_view text) const {
