@@ -24,6 +24,7 @@ from tests.making import (
     HEAD,
     normalizer_spec,
     piece,
+    pieces,
     trainer_spec,
     write_model,
     write_vocab,
@@ -111,6 +112,18 @@ def test_a_space_that_is_no_piece_is_spelled_as_the_mark_it_stands_for(tmp_path:
 
     assert [*ids, tok.vocab.piece_to_id[b"a"], *ids] == tok.encode("a ", add_special=False)
     assert specified(tok, b"a  \xff", False) == encoded(tok, b"a  \xff", False)
+
+
+@needs_core
+def test_indentation_where_a_space_alone_has_no_piece(tmp_path: Path) -> None:
+    entries = [*HEAD, *pieces("a ▁▁:-1 ▁a:-2 ▁b:-3")]
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries, add_space_prefix=False))
+    a, two, space_a, space_b = range(len(HEAD), len(entries))
+
+    assert [two, a] == tok.encode("  a", add_special=False)
+    assert [two, two, two, a] == tok.encode("      a", add_special=False)
+    assert [two, space_b] == tok.encode("   b", add_special=False)
+    assert [two, space_a] == tok.encode("   a", add_special=False)
 
 
 @needs_core

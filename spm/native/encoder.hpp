@@ -111,6 +111,8 @@ class Encoder {
       user_defined_has_space_ = user_defined_has_space_ || text.find(' ') != text.npos;
     }
     user_defined_.finish();
+    const int32_t(&bytes)[256] = vocabulary_.byte_ids;
+    lacks_bytes_ = vocabulary_.unknown_id < 0 && *std::min_element(bytes, bytes + 256) < 0;
     classify_ids();
     place(new_scratch(true));
   }
@@ -430,11 +432,11 @@ class Encoder {
 
   // Indentation and what follows it are one unit, of which there are too many to be remembered. By the
   // neighbour lemma (spines.hpp) the spaces but one and the rest may be encoded apart, if the last token
-  // of the one and the first of the other may meet.
+  // of the one and the first of the other may meet. Apart they may need a byte that has no piece.
   bool encode_spaces_apart(std::string_view unit, Ids& ids, Scratch& scratch) const {
     size_t n = 0;
     while (n < unit.size() && unit[n] == ' ') n++;
-    if (n < 2 || n == unit.size() || n > kMaxSpaces || user_defined_has_space_) return false;
+    if (n < 2 || n == unit.size() || n > kMaxSpaces || user_defined_has_space_ || lacks_bytes_) return false;
     const std::vector<int32_t>& spaces = ids_of_spaces(n - 1, scratch);
     size_t first = ids.size();
     for (int32_t id : spaces) ids.push(id);
@@ -599,6 +601,7 @@ class Encoder {
   Merger merger_;
   PieceTrie user_defined_;
   bool user_defined_has_space_ = false;
+  bool lacks_bytes_ = false;  // a character may come out that nothing spells
   std::vector<int32_t> symbol_of_id_;
   unsigned table_bits_;
   size_t kept_;
