@@ -381,6 +381,18 @@ def test_offsets_of_a_user_defined_piece_at_the_end_stay_inside(tmp_path: Path) 
     assert spans.tolist() == [list(span) for span in expected["offsets"]]
 
 
+def test_offsets_of_a_user_defined_piece_with_a_space_in_it(tmp_path: Path) -> None:
+    # No normalised text has a space, so it is found before and not after
+    entries = [*HEAD, *BYTES, *pieces("a b ▁"), piece("a b", 0, 4)]
+    path = write_model(tmp_path / "m.model", entries)
+
+    ids, spans = Tokenizer.from_sentencepiece(path).encode_offsets("aa bb", add_special=False)
+
+    expected = processor(path.read_bytes()).Encode("aa bb", return_type="offset_mapping")
+    assert ids == expected["ids"]
+    assert spans.tolist() == [list(span) for span in expected["offsets"]]
+
+
 # ---- count and truncate
 
 

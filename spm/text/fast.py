@@ -78,6 +78,8 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
     vocab, rules = dialect.vocab, dialect.rules
     whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
+    # One with a space in it is never a symbol, but all of it comes from where it began.
+    spaced = any(b" " in piece for piece in dialect.user_defined.pieces)
     normalizer = (
         rules.add_dummy_prefix,
         rules.remove_extra_whitespaces,
@@ -96,7 +98,7 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
         replaces_malformed=True,
         specials=[],
         all_specials=[],
-        normalizer=None if rules.only_spaces_change else normalizer,
+        normalizer=None if rules.only_spaces_change and not spaced else normalizer,
     )
 
 
