@@ -427,8 +427,7 @@ class Encoder {
     } else {
       merge_unit(rest, ids, nullptr, scratch);
     }
-    int32_t left = symbol_of(spaces.back()), right = symbol_of(ids.data()[first + spaces.size()]);
-    if (left >= 0 && right >= 0 && spines(scratch).may_meet(Symbol(left), Symbol(right))) return true;
+    if (may_meet(spaces.back(), ids.data()[first + spaces.size()], spines(scratch))) return true;
     ids.resize(first);
     return false;
   }
@@ -442,6 +441,13 @@ class Encoder {
       known.assign(ids.data(), ids.data() + ids.size());
     }
     return known;
+  // Only what is known to be whole tells by its spine whether it merges; very long pieces are not.
+  bool may_meet(int32_t left, int32_t right, Spines& spines) const {
+    int32_t x = symbol_of(left), y = symbol_of(right);
+    if (x < 0 || y < 0 || !spines.is_whole(Symbol(x)) || !spines.is_whole(Symbol(y))) return false;
+    return spines.may_meet(Symbol(x), Symbol(y));
+  }
+
   }
 
   // ---- merging
@@ -570,6 +576,8 @@ class Encoder {
   int32_t symbol_of(int32_t id) const {
     return size_t(id) < symbol_of_id_.size() ? symbol_of_id_[size_t(id)] : kOther;
   }
+    for (int32_t id : vocabulary_.byte_ids)  // they spell a character: what met was that one
+      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;
 
   Vocabulary vocabulary_;
   uint64_t seed_;
