@@ -128,8 +128,10 @@ class Dialect {
     Layout layout;
     lay_out(text, options, layout, true);
     Encoder::Lease scratch(encoder_);
-    for (const Stretch& stretch : layout.stretches)
+    for (const Stretch& stretch : layout.stretches) {
+      if (ids.size() > limit) break;
       visit_parts(stretch, kPart, [&](const Stretch& part) {
+        size_t last = ids.size() - (ids.size() > 0);  // a run may go on from the part before
         locate(part, ids, spans, *scratch);
         encoder_.join_unknown(0, ids, &spans);
         return ids.size() <= limit;
