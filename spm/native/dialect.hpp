@@ -153,13 +153,18 @@ class Dialect {
     std::vector<Fragment> fragments = fragments_of(text.substr(0, limit), parse_special);
     if (fragments.empty()) return {};
     const Fragment& last = fragments.back();
-    if (last.id >= 0) return {last.end, true};
+    if (last.id >= 0) return {limit, true};  // with the white space that it swallowed
     // What follows decides whether the last character is cut from it.
     std::string_view plain = text.substr(last.begin, last.end - last.begin);
     size_t cut = encoder_.last_cut(plain, plain.size());
+    // A special piece of stray bytes may begin or end inside of a character.
+    if (valid_prefix(plain) < plain.size()) return {last.begin, last.begin > 0};
     return {last.begin + cut, cut == 0 && last.begin > 0};
   }
-  bool joins_unknown() const { return encoder_.joins_unknown(); }
+
+  // What the spines say of pieces, for who wants to check them.
+  bool is_whole(std::string_view piece) const { return encoder_.is_whole(piece); }
+  bool may_meet(std::string_view left, std::string_view right) const { return encoder_.may_meet(left, right); }
 
  private:
   static constexpr size_t kPart = 1 << 14;  // bytes that are encoded before one looks up

@@ -190,7 +190,16 @@ class Encoder {
     if (spans) spans->resize(kept);
   }
   bool is_unknown(int32_t id) const { return id >= 0 && id == vocabulary_.unknown_id; }
-  bool joins_unknown() const { return vocabulary_.unknown_id >= 0; }
+
+  // Whether a piece encodes to itself alone, and whether two such pieces stay apart.
+  bool is_whole(std::string_view piece) const {
+    Lease scratch(*this);
+    return spines(*scratch).is_whole(symbol_of_text(piece));
+  }
+  bool may_meet(std::string_view left, std::string_view right) const {
+    Lease scratch(*this);
+    return spines(*scratch).may_meet(symbol_of_text(left), symbol_of_text(right));
+  }
 
   // The last place before `limit` where a valid text may be cut, whatever follows; 0 if there is none.
   size_t last_cut(std::string_view text, size_t limit) const {

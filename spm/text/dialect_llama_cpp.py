@@ -23,7 +23,7 @@ from spm.text.cuts import Joins
 from spm.text.fragments import Fragment, partition, settled, special_pieces
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
-from spm.text.utf8 import characters
+from spm.text.utf8 import characters, is_clipped
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
@@ -89,11 +89,12 @@ class LlamaCpp:
             return 0, True
         last = fragments[-1]
         if last.id is not None:
-            return last.end, True
-        stretch = escape(text, last, prefix=False)
-        cut = self.joins.last_cut(stretch.symbols)
-        size = stretch.origin[len(b"".join(stretch.symbols[:cut]))]
-        return size, cut == 0
+            return end, True  # with the white space that it swallowed
+        symbols, _, origin = escape(text, last, prefix=False)
+        if is_clipped(symbols[-1]):  # by a special piece that would begin inside of it
+            symbols.pop()
+        cut = self.joins.last_cut(symbols)
+        return origin[len(b"".join(symbols[:cut]))], cut == 0
 
     @cached_property
     def joins(self) -> Joins:
