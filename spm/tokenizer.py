@@ -213,7 +213,7 @@ class Tokenizer:
         texts = tuple(texts)
         if self._fast is not None:
             with suppress(NotImplementedError):
-                found = self._fast.encode_batch(texts, threads or 0, add_special, parse_special)
+                found = self._fast.encode_batch(texts, threads, add_special, parse_special)
                 return Batch(found[0], found[1], self.vocab.pad_id)
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
@@ -407,7 +407,7 @@ class _StreamParts:
 
 
 def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
+    if threads is not None and operator.index(threads) < 1:
         raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
 
 

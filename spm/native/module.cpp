@@ -30,6 +30,7 @@ struct Messages {
 };
 
 constexpr size_t kWorthThreads = 1 << 20;  // bytes of text
+constexpr size_t kMaxThreads = 1024;
 
 // The encoder of one dialect. An id that was once put into a list is kept as a Python integer, where
 // the interpreter has a lock that guards it.
@@ -127,9 +128,10 @@ bool guarded(const Messages& messages, What what) {
   return false;
 }
 
-void warn_of_double_bos(const Encoder& self) {
+// `depth`: how many frames up the code stands that is to blame.
+void warn_of_double_bos(const Encoder& self, int depth) {
   PyErr_WarnEx(self.messages.double_bos_warning.ptr(),
-               "the text begins with BOS and the vocabulary adds one: there are two now", 1);
+               "the text begins with BOS and the vocabulary adds one: there are two now", depth);
 }
 
 template <class What>
@@ -159,12 +161,19 @@ bool flag(PyObject* value) {
   return truth;
 }
 
-// None is 0: as many as are worth it.
-size_t thread_count(PyObject* value) {
+// None is 0: as many as are worth it. More than a machine has are not started.
+size_t thread_count(const Encoder& self, PyObject* value) {
   if (value == Py_None) return 0;
-  long n = PyLong_AsLong(value);
-  if (n == -1 && PyErr_Occurred()) throw nb::python_error();
-  return size_t(std::max(n, 1l));
+  nb::object index = nb::steal(PyNumber_Index(value));
+  if (!index) throw nb::python_error();
+  int overflow;
+  long n = PyLong_AsLongAndOverflow(index.ptr(), &overflow);
+  if (overflow < 0 || (!overflow && n < 1)) {
+    std::string found = overflow ? "negative" : std::to_string(n);
+    PyErr_SetString(self.messages.encode_error.ptr(), ("threads is " + found + ", expected 1 or more").c_str());
+    throw nb::python_error();
+  }
+  return overflow ? kMaxThreads : std::min(size_t(n), kMaxThreads);
 }
 
 size_t worthwhile(const Encoder& self, size_t threads, size_t size) {
@@ -174,23 +183,33 @@ size_t worthwhile(const Encoder& self, size_t threads, size_t size) {
   return std::min({picked, self.dialect.most_threads(), size / kWorthThreads});
 }
 
+// A call's name, and whether it has threads.
+struct Signature {
+  const char* name;
+  bool has_threads;
+};
+
 // (text, *, add_special=True, parse_special=False, threads=None), as CPython hands them over.
-Arguments read_arguments(PyObject* const* args, Py_ssize_t n, PyObject* names, const char* function) {
+Arguments read_arguments(const Encoder& self, PyObject* const* args, Py_ssize_t n, PyObject* names,
+                         Signature signature) {
   Arguments read;
-  if (n != 1)
-    refuse(std::string(function) + "() takes 1 positional argument, but " + std::to_string(n) + " were given");
-  read.text = args[0];
+  const std::string function = signature.name;
+  if (n > 1) refuse(function + "() takes 1 positional argument, but " + std::to_string(n) + " were given");
+  if (n) read.text = args[0];
   for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++) {
     PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[n + i];
     if (PyUnicode_CompareWithASCIIString(name, "add_special") == 0)
       read.options.add_special = flag(value);
     else if (PyUnicode_CompareWithASCIIString(name, "parse_special") == 0)
       read.options.parse_special = flag(value);
-    else if (PyUnicode_CompareWithASCIIString(name, "threads") == 0)
-      read.threads = thread_count(value);
+    else if (signature.has_threads && PyUnicode_CompareWithASCIIString(name, "threads") == 0)
+      read.threads = thread_count(self, value);
+    else if (!n && PyUnicode_CompareWithASCIIString(name, "text") == 0)
+      read.text = value;
     else
-      refuse(std::string(function) + "() got an unexpected keyword argument '" + nb::cast<std::string>(nb::str(nb::handle(name))) + "'");
+      refuse(function + "() got an unexpected keyword argument '" + nb::cast<std::string>(nb::str(nb::handle(name))) + "'");
   }
+  if (!read.text) refuse(function + "() missing 1 required positional argument: 'text'");
   return read;
 }
 
@@ -216,7 +235,7 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
       self.dialect.encode(bytes, read.options, ids);
   });
   int32_t bos = self.dialect.rules().bos;
-  if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos) warn_of_double_bos(self);
+  if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos) warn_of_double_bos(self, 1);
 }
 
 // A numpy array that owns what the ids were written to.
@@ -240,12 +259,12 @@ PyObject* to_list(Encoder& self, const spm::Ids& ids) {
 Encoder& encoder_of(PyObject* self) { return *nb::inst_ptr<Encoder>(nb::handle(self)); }
 
 template <class Call>
-PyObject* called(PyObject* self, const char* function, PyObject* const* args, Py_ssize_t n, PyObject* names, Call call) {
+PyObject* called(PyObject* self, Signature signature, PyObject* const* args, Py_ssize_t n, PyObject* names, Call call) {
   Encoder& encoder = encoder_of(self);
   PyObject* result = nullptr;
   bool done;
   try {
-    done = guarded(encoder.messages, [&] { result = call(encoder, read_arguments(args, n, names, function)); });
+    done = guarded(encoder.messages, [&] { result = call(encoder, read_arguments(encoder, args, n, names, signature)); });
   } catch (nb::python_error& error) {
     error.restore();
     done = false;
@@ -280,7 +299,7 @@ PyObject* count(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* n
       count = encoder.dialect.count(text.read(buffer), read.options);
     });
     int32_t bos = encoder.dialect.rules().bos;
-    if (read.options.add_special && bos >= 0 && count.first == bos) warn_of_double_bos(encoder);
+    if (read.options.add_special && bos >= 0 && count.first == bos) warn_of_double_bos(encoder, 1);
     return PyLong_FromSize_t(count.n);
   });
 }
@@ -295,14 +314,14 @@ PyMethodDef kMethods[] = {
 // ---- batches
 
 // Texts one behind the other: (ids, offsets). `texts` is a tuple, which keeps them alive.
-nb::object encode_batch(Encoder& self, nb::tuple texts, size_t threads, bool add_special, bool parse_special) {
+nb::object encode_batch(Encoder& self, nb::tuple texts, nb::handle asked, bool add_special, bool parse_special) {
   spm::EncodeOptions options{add_special, parse_special};
   refuse_parse_special(self, options);
   std::vector<TextOf> views;
   views.reserve(texts.size());
   size_t size = 0;
   for (nb::handle text : texts) size += views.emplace_back(text.ptr()).size();
-  threads = worthwhile(self, threads, size);
+  size_t threads = worthwhile(self, thread_count(self, asked.ptr()), size);
   spm::Ids ids;
   auto* offsets = static_cast<int64_t*>(std::calloc(views.size() + 1, sizeof(int64_t)));
   if (!offsets) throw std::bad_alloc();
@@ -311,7 +330,7 @@ nb::object encode_batch(Encoder& self, nb::tuple texts, size_t threads, bool add
   int32_t bos = self.dialect.rules().bos;
   for (size_t i = 0; add_special && bos >= 0 && i < views.size(); i++)
     if (offsets[i + 1] - offsets[i] > 1 && ids.data()[offsets[i] + 1] == bos) {
-      warn_of_double_bos(self);
+      warn_of_double_bos(self, 2);  // Tokenizer.encode_batch stands between
       if (PyErr_Occurred()) throw nb::python_error();
       break;
     }
@@ -423,7 +442,7 @@ NB_MODULE(_core, m) {
            "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a, "specials"_a, "all_specials"_a,
            "normalizer"_a.none(), "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
            "source"_a)
-      .def("encode_batch", &encode_batch, "texts"_a, "threads"_a, "add_special"_a, "parse_special"_a)
+      .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a, "parse_special"_a)
       .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
       .def("settled", [](const Encoder& self, nb::bytes text, bool parse_special) {
         auto settled = self.dialect.settled(view(text), parse_special);
