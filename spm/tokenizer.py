@@ -379,8 +379,10 @@ class _StreamParts:
 
     @property
     def unknown_id(self) -> int | None:
-        """The id of which a whole run of unknown characters is one."""
-        return None if self.tok.vocab.byte_fallback else self.tok.vocab.special_ids.get("unk")
+        """The id of which a whole run of unknown characters is one: sentencepiece's."""
+        vocab = self.tok.vocab
+        runs = self.tok.dialect == "sentencepiece" and not vocab.byte_fallback
+        return vocab.special_ids["unk"] if runs else None
 
     def settled(self, text: bytes) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, by the core or the specification."""

@@ -133,9 +133,10 @@ class Dialect {
       visit_parts(stretch, kPart, [&](const Stretch& part) {
         size_t last = ids.size() - (ids.size() > 0);  // a run may go on from the part before
         locate(part, ids, spans, *scratch);
-        encoder_.join_unknown(0, ids, &spans);
+        encoder_.join_unknown(last, ids, &spans);
         return ids.size() <= limit;
       });
+    }
   }
 
   // How many bytes of a text encode to the same ids whatever follows, and whether a special piece ends
@@ -156,9 +157,9 @@ class Dialect {
     if (last.id >= 0) return {limit, true};  // with the white space that it swallowed
     // What follows decides whether the last character is cut from it.
     std::string_view plain = text.substr(last.begin, last.end - last.begin);
-    size_t cut = encoder_.last_cut(plain, plain.size());
     // A special piece of stray bytes may begin or end inside of a character.
     if (valid_prefix(plain) < plain.size()) return {last.begin, last.begin > 0};
+    size_t cut = encoder_.last_cut(plain, plain.size());
     return {last.begin + cut, cut == 0 && last.begin > 0};
   }
 

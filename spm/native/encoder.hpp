@@ -441,6 +441,13 @@ class Encoder {
     return false;
   }
 
+  // Only what is known to be whole tells by its spine whether it merges; very long pieces are not.
+  bool may_meet(int32_t left, int32_t right, Spines& spines) const {
+    int32_t x = symbol_of(left), y = symbol_of(right);
+    if (x < 0 || y < 0 || !spines.is_whole(Symbol(x)) || !spines.is_whole(Symbol(y))) return false;
+    return spines.may_meet(Symbol(x), Symbol(y));
+  }
+
   const std::vector<int32_t>& ids_of_spaces(size_t n, Scratch& scratch) const {
     if (scratch.spaces.size() <= n) scratch.spaces.resize(n + 1);
     std::vector<int32_t>& known = scratch.spaces[n];
@@ -450,13 +457,6 @@ class Encoder {
       known.assign(ids.data(), ids.data() + ids.size());
     }
     return known;
-  // Only what is known to be whole tells by its spine whether it merges; very long pieces are not.
-  bool may_meet(int32_t left, int32_t right, Spines& spines) const {
-    int32_t x = symbol_of(left), y = symbol_of(right);
-    if (x < 0 || y < 0 || !spines.is_whole(Symbol(x)) || !spines.is_whole(Symbol(y))) return false;
-    return spines.may_meet(Symbol(x), Symbol(y));
-  }
-
   }
 
   // ---- merging
@@ -576,17 +576,23 @@ class Encoder {
       if (id >= symbol_of_id_.size()) symbol_of_id_.resize(id + 1, kOther);
       symbol_of_id_[id] = int32_t(i);
     }
+    for (int32_t id : vocabulary_.byte_ids)  // they spell a character: what met was that one
+      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;
     for (auto& [text, id] : vocabulary_.user_defined)
       if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;  // they meet nobody
     for (int32_t id : vocabulary_.unused)
       if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kUnused;
     whole_.resize(vocabulary_.pieces.size());
   }
+  Symbol symbol_of_text(std::string_view piece) const {
+    std::string text = to_space_form(piece);
+    auto is_it = [&](const Mergeable& m) { return m.text == text; };
+    auto found = std::find_if(vocabulary_.pieces.begin(), vocabulary_.pieces.end(), is_it);
+    return found == vocabulary_.pieces.end() ? kNoSymbol : Symbol(found - vocabulary_.pieces.begin());
+  }
   int32_t symbol_of(int32_t id) const {
     return size_t(id) < symbol_of_id_.size() ? symbol_of_id_[size_t(id)] : kOther;
   }
-    for (int32_t id : vocabulary_.byte_ids)  // they spell a character: what met was that one
-      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;
 
   Vocabulary vocabulary_;
   uint64_t seed_;

@@ -274,7 +274,7 @@ PyObject* called(PyObject* self, Signature signature, PyObject* const* args, Py_
 }
 
 PyObject* encode(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "encode", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"encode", false}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     spm::Ids ids;
     encode_into(encoder, read, ids);
     return to_list(encoder, ids);
@@ -282,7 +282,7 @@ PyObject* encode(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* 
 }
 
 PyObject* encode_array(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "encode_array", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"encode_array", true}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     spm::Ids ids;
     encode_into(encoder, read, ids);
     return to_array(ids).release().ptr();
@@ -290,7 +290,7 @@ PyObject* encode_array(PyObject* self, PyObject* const* args, Py_ssize_t n, PyOb
 }
 
 PyObject* count(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "count", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"count", false}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     refuse_parse_special(encoder, read.options);
     TextOf text(read.text);
     spm::Dialect::Count count;
@@ -444,6 +444,10 @@ NB_MODULE(_core, m) {
            "source"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a, "parse_special"_a)
       .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
+      .def("is_whole", [](const Encoder& self, nb::bytes piece) { return self.dialect.is_whole(view(piece)); }, "piece"_a)
+      .def("may_meet", [](const Encoder& self, nb::bytes left, nb::bytes right) {
+        return self.dialect.may_meet(view(left), view(right));
+      }, "left"_a, "right"_a)
       .def("settled", [](const Encoder& self, nb::bytes text, bool parse_special) {
         auto settled = self.dialect.settled(view(text), parse_special);
         return nb::make_tuple(settled.size, settled.after_special);

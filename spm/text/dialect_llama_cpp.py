@@ -84,7 +84,8 @@ class LlamaCpp:
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, and whether that begins anew."""
         specials = self.specials[parse_special]
-        fragments = partition(text[: settled(text, specials)], specials)
+        end = settled(text, specials)
+        fragments = partition(text[:end], specials)
         if not fragments:
             return 0, True
         last = fragments[-1]
