@@ -19,6 +19,7 @@ struct DialectRules {
   bool prefix;               // a space goes before a text, and behind a special piece
   bool replaces_malformed;   // sentencepiece; llama.cpp takes any bytes as they are
   int32_t bos, eos;          // -1: none is added
+  bool normalizes;           // sentencepiece's normaliser changes more than spaces
 };
 
 struct EncodeOptions {
@@ -51,7 +52,7 @@ class Dialect {
     Encoder::Lease scratch(encoder_);
     if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
     size_t first = ids.size();
-    if (text.valid && !normalizer_ && specials_[options.parse_special].empty()) {
+    if (text.valid && !rules_.normalizes && specials_[options.parse_special].empty()) {
       encoder_.encode(text.bytes, rules_.prefix && options.begins, ids, *scratch);
     } else {
       Layout layout;
@@ -147,7 +148,7 @@ class Dialect {
     bool after_special = false;
   };
   Settled settled(std::string_view text, bool parse_special) const {
-    if (normalizer_) return {};
+    if (rules_.normalizes) return {};
     const Specials& specials = specials_[parse_special];
     size_t limit = valid_prefix(text);
     if (!specials.empty()) limit = std::min(limit, specials.settled(text));
@@ -225,17 +226,19 @@ class Dialect {
 
   void lay_out_normalized(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
     if (text.bytes.empty()) return;
-    if (!normalizer_ && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
+    // Where spaces alone change, it is asked only where the bytes of a user-defined piece come from.
+    bool normalizes = rules_.normalizes || (normalizer_ && with_origin);
+    if (!normalizes && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
       layout.stretches.push_back({.text = text.bytes, .prefix = rules_.prefix && options.begins});
       return;
     }
     std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
     std::string& rewritten = layout.texts.emplace_back();
-    if (normalizer_)
+    if (normalizes)
       normalizer_->normalize(text.bytes, rewritten, origin);
     else
       rewritten = replace_malformed(text.bytes, origin);
-    bool prefix = rules_.prefix && options.begins && !normalizer_;
+    bool prefix = rules_.prefix && options.begins && !normalizes;
     if (!rewritten.empty()) layout.stretches.push_back({.text = rewritten, .prefix = prefix, .origin = origin});
   }
 

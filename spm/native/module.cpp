@@ -404,7 +404,7 @@ std::vector<int32_t> read_numbers(Numbers numbers) { return {numbers.data(), num
 
 Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user_defined, Numbers unused,
                       Numbers byte_ids, int32_t unknown_id, bool prefix, bool replaces_malformed, int32_t bos,
-                      int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer,
+                      int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer, bool normalizes,
                       uint64_t seed, int isa, size_t memory, nb::object pick_threads, nb::object encode_error,
                       nb::object double_bos_warning, std::string source) {
   spm::Vocabulary vocabulary{.pieces = {}, .user_defined = {}, .unused = read_numbers(unused), .byte_ids = {}, .unknown_id = unknown_id};
@@ -425,7 +425,7 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
   int32_t last_id = -1;
   for (size_t i = 0; i < ids.size(); i++) last_id = std::max(last_id, ids(i));
   nb::gil_scoped_release without;
-  return new Encoder{{std::move(vocabulary), {prefix, replaces_malformed, bos, eos}, std::move(some), std::move(all),
+  return new Encoder{{std::move(vocabulary), {prefix, replaces_malformed, bos, eos, normalizes}, std::move(some), std::move(all),
                       std::move(rules), seed, spm::Isa(isa), memory},
                      std::move(messages),
                      std::move(pick_threads),
@@ -440,7 +440,7 @@ NB_MODULE(_core, m) {
   auto encoder = nb::class_<Encoder>(m, "Encoder")
       .def(nb::new_(&make_encoder), "pieces"_a, "ranks"_a, "ids"_a, "user_defined"_a, "unused"_a, "byte_ids"_a,
            "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a, "specials"_a, "all_specials"_a,
-           "normalizer"_a.none(), "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
+           "normalizer"_a.none(), "normalizes"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
            "source"_a)
       .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a, "parse_special"_a)
       .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
