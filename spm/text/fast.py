@@ -80,7 +80,7 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
     vocab, rules = dialect.vocab, dialect.rules
     whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
-    # A piece with what is rewritten may be found in the text as typed and, elsewhere, as normalised.
+    # A piece with one of these may be found in the text as typed and, elsewhere, as normalised.
     rewritten = (b" ", SPACE, REPLACEMENT)
     found_twice = any(char in p for p in dialect.user_defined.pieces for char in rewritten)
     normalizer = (
