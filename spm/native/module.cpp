@@ -21,7 +21,16 @@ constexpr size_t kLong = 1 << 14;  // bytes of text that are worth letting other
 using IdArray = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
 using Numbers = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-std::string_view view(const nb::bytes& data) { return {data.c_str(), data.size()}; }
+[[noreturn]] void refuse(const std::string& message) {
+  PyErr_SetString(PyExc_TypeError, message.c_str());
+  throw nb::python_error();
+}
+
+// What was borrowed as bytes has not been looked at yet.
+std::string_view view(const nb::bytes& data) {
+  if (!PyBytes_Check(data.ptr())) refuse(std::string("found ") + Py_TYPE(data.ptr())->tp_name + ", expected bytes");
+  return {data.c_str(), data.size()};
+}
 
 // What Python raises and warns with, and the name of what was read, for the messages.
 struct Messages {
@@ -55,11 +64,6 @@ struct Encoder {
     return PyLong_FromLong(id);
   }
 };
-
-[[noreturn]] void refuse(const std::string& message) {
-  PyErr_SetString(PyExc_TypeError, message.c_str());
-  throw nb::python_error();
-}
 
 // ---- texts
 
