@@ -90,11 +90,13 @@ def tokenizers(draw: st.DrawFn) -> Tokenizer:
     )
     dialect = draw(st.sampled_from(["llama.cpp", "sentencepiece"]))
     spelled = [piece(text, 0, 3 if i else 4) for i, text in enumerate(["<u>", *SPECIAL[1:3]])]
+    odd = draw(st.sets(st.sampled_from(["a b", "  ", "\ufffd\ufffd", "▁▁"]), max_size=2))
     whole = 4 if dialect == "llama.cpp" else 1  # user-defined pieces of stray bytes have no core
     entries = [
         *HEAD, *(BYTES if draw(st.booleans()) else []), *pieces("a b"), *spelled,
         *(piece(p, -1, draw(st.sampled_from([1, whole]))) for p in {*stray}),
-        *(piece(text, *rest) for text, rest in drawn.items() if text not in ("a", "b")),
+        *(piece(p, 0, 4) for p in odd),
+        *(piece(text, *rest) for text, rest in drawn.items() if text not in {"a", "b", *odd}),
     ]  # fmt: skip
     prefix = draw(st.booleans())
     vocab = vocab_of(
@@ -112,7 +114,7 @@ def tokenizers(draw: st.DrawFn) -> Tokenizer:
 
 
 letters = st.lists(
-    st.sampled_from([*"abé▁\n😀", " ", " ", "  ", "   ", *SPECIAL, "<", "<u"]), max_size=12
+    st.sampled_from([*"abé▁\n😀\ufffd", " ", " ", "  ", "   ", *SPECIAL, "<", "<u"]), max_size=12
 ).map("".join)
 any_text = letters.map(str.encode) | data
 
