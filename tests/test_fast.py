@@ -134,6 +134,8 @@ def test_every_way_is_the_specification_s(
     for unit in ("byte", "char"):
         places = answer(pure.encode_offsets, text, unit=unit, **options)
         assert places == answer(tok.encode_offsets, text, unit=unit, **options)
+    if isinstance(expected, str):
+        return  # the core looks no further than what fits, and may not come to the error
     for cut in (text, text.decode("utf-8", "ignore")):
         shorter = answer(pure.truncate, cut, room, **options)
         assert shorter == answer(tok.truncate, cut, room, **options)
@@ -624,6 +626,10 @@ def test_more_threads_than_scratches_are_kept() -> None:
 def test_threads_that_are_worth_it_are_picked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast.sys, "modules", {**sys.modules, "multiprocessing.process": None})
     assert fast.pick_threads() >= 1
+    worker = mock.Mock(parent_process=lambda: "somebody")
+    monkeypatch.setattr(fast.sys, "modules", {**sys.modules, "multiprocessing.process": worker})
+    assert fast.pick_threads() == 1  # the other cores have workers of their own
+    monkeypatch.setattr(fast.sys, "modules", {**sys.modules, "multiprocessing.process": None})
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert fast.pick_threads() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -195,6 +196,19 @@ def test_white_space_that_a_special_piece_swallowed_is_gone(
     assert joined(tok, ["<u>  X", "a"], add_special=False) == [
         FIRST + 3, FIRST, FIRST + 2, FIRST + 1,
     ]  # fmt: skip
+
+
+def test_white_space_waits_for_a_special_piece_that_may_swallow_it(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer]
+) -> None:
+    entries = [*HEAD, *BYTES, *pieces("▁ a"), piece("[MASK]", 0, USER_DEFINED)]
+    vocab = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries)).vocab
+    tok = either(Tokenizer(replace(vocab, family="[MASK]"), "llama.cpp"))
+
+    for parts in (["a  ", "[MA", "SK]a"], ["a ", " ", "[MASK]a"], ["a  [MASK]", "a"]):
+        assert joined(tok, parts, add_special=False) == [
+            FIRST, FIRST + 1, FIRST + 2, FIRST, FIRST + 1,
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
