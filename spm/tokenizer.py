@@ -165,7 +165,7 @@ class Tokenizer:
         texts = tuple(texts)
         if self._fast is not None:
             with suppress(NotImplementedError):
-                found = self._fast.encode_batch(texts, threads or 0, add_special, parse_special)
+                found = self._fast.encode_batch(texts, threads, add_special, parse_special)
                 return Batch(found[0], found[1], self.vocab.pad_id)
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
@@ -331,8 +331,10 @@ class _StreamParts:
 
     @property
     def unknown_id(self) -> int | None:
-        """The id of which a whole run of unknown characters is one."""
-        return None if self.tok.vocab.byte_fallback else self.tok.vocab.special_ids.get("unk")
+        """The id of which a whole run of unknown characters is one: sentencepiece's."""
+        vocab = self.tok.vocab
+        runs = self.tok.dialect == "sentencepiece" and not vocab.byte_fallback
+        return vocab.special_ids["unk"] if runs else None
 
     def settled(self, text: bytes) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, by the core or the specification."""
@@ -359,7 +361,7 @@ class _StreamParts:
 
 
 def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
+    if threads is not None and operator.index(threads) < 1:
         raise EncodeError(f"threads is {brief(threads)}, expected 1 or more")
 
 

@@ -6,16 +6,19 @@ nothing with the reader under test. Models of a realistic size are trained by se
 
 from __future__ import annotations
 
+import copy
 import io
 import struct
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import sentencepiece
 
+from spm import Tokenizer
 from spm.gguf import write_gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -151,6 +154,15 @@ def write_vocab(
 
 
 SENTENCEPIECE_KEYS = {"add_space_prefix": True, "remove_extra_whitespaces": False}
+
+
+# ---- without the core
+
+
+def specified(tok: Tokenizer) -> Tokenizer:
+    """The same tokenizer, the way of the specification."""
+    with mock.patch("spm.text.fast.core", None), mock.patch("spm.text.fast.announce_missing"):
+        return copy.copy(tok)
 
 
 # ---- trained

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 
 from spm import Tokenizer
+from spm.native import core
+from spm.tokenizer import Batch
 from tests.making import (
     BYTES,
     HEAD,
@@ -23,6 +28,8 @@ from tests.making import (
 from tools import differential
 
 pytestmark = pytest.mark.filterwarnings("ignore::spm.errors.DoubleBOSWarning")
+
+ISAS = [None] if core is None else [n for i, n in enumerate(core.ISAS) if core.supports(i)]
 
 MODELS: dict[str, dict[str, Any]] = {
     "identity": {},
@@ -43,7 +50,8 @@ def test_no_difference_to_sentencepiece(
     path = tmp_path / f"{name}.model"
     path.write_bytes(trained(**MODELS[name]))
 
-    found = differential.check(path, count=150, seed=1, lines=[b"", "a line, naïve".encode()])
+    lines = [b"", "a line, naïve".encode()]
+    found = differential.check(path, count=150, seed=1, lines=lines, isas=ISAS)
 
     assert found == 0, capsys.readouterr().out
 
@@ -63,7 +71,9 @@ def test_no_difference_on_a_model_of_every_type(
         model([*HEAD, *BYTES, *extra], trainer=trainer, normalizer=normalizer_spec(remove=False))
     )
 
-    assert differential.check(path, count=150, seed=2, lines=[]) == 0, capsys.readouterr().out
+    found = differential.check(path, count=150, seed=2, lines=[], isas=ISAS)
+
+    assert found == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,43 @@ def test_a_difference_in_decoding_is_found(
 
     assert differential.check(path, count=5, seed=1, lines=[]) >= 5
     assert "decode [" in capsys.readouterr().out
+
+
+WRONG: dict[str, Any] = {
+    "encode_batch": lambda self, texts, **options: Batch(
+        np.array([0], np.int32), np.array([0, 1] + [1] * (len(texts) - 1)), None
+    ),
+    "count": lambda self, text, **options: -1,
+    "encode_offsets": lambda self, text, **options: ([], np.empty((0, 2), np.int64)),
+    "truncate": lambda self, text, room, **options: b"never this",
+    "stream_encoder": lambda self, **options: mock.Mock(push=lambda text: [], flush=list),
+    "decode_bytes": lambda self, ids: b"never this",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_every_way_is_compared(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.model"
+    path.write_bytes(trained())
+    monkeypatch.setattr(Tokenizer, name, WRONG[name])
+
+    assert differential.check(path, count=5, seed=1, lines=[b"a line"]) >= 5
+    assert f"m.model: {name.removesuffix('_bytes')}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(core is None, reason="the compiled core is not built")
+def test_every_instruction_set_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.model"
+    path.write_bytes(trained())
+    command = ["differential", "--count", "30", str(path), "--isa", "portable", "portable"]
+    monkeypatch.setattr(sys, "argv", command)
+
+    assert differential.main() == 0
+    assert capsys.readouterr().out.count("m.model portable: 0 differences, 30 encodings") == 2
 
 
 def test_the_same_seed_makes_the_same_texts() -> None:

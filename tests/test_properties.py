@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from spm import Tokenizer, TokenType, Vocab
 from spm.errors import SpmError
+from spm.text.cuts import Joins
 from spm.text.spm import merge
 from spm.text.utf8 import characters
 from spm.vocab import Normalization
@@ -31,6 +33,7 @@ from tests.making import (
     piece,
     pieces,
     processor,
+    specified,
     trainer_spec,
 )
 
@@ -179,11 +182,29 @@ def encoding(text: str, ranks: dict[bytes, float]) -> list[bytes]:
 @given(ranks, letters)
 def test_cut_lemma(ranks: dict[bytes, float], text: str) -> None:
     """Where no piece contains the pair of characters xy, nothing merges across x|y."""
-    whole = encoding(text, ranks)
+    whole, joins = encoding(text, ranks), Joins(ranks)
     for at in range(1, len(text)):
-        pair = text[at - 1 : at + 1].encode()
-        if not any(pair in key for key in ranks):
+        x, y = text[at - 1].encode(), text[at].encode()
+        inside = any(pair == (x, y) for key in ranks for pair in pairwise(characters(key)))
+        assert ((x, y) in joins.pairs) == inside
+        if not inside:
             assert encoding(text[:at], ranks) + encoding(text[at:], ranks) == whole
+
+
+@given(vocabs(kinds=(1,)), letters, st.sampled_from(DIALECTS))
+def test_texts_are_encoded_apart_wherever_there_is_a_cut(
+    vocab: Vocab, text: str, dialect: str
+) -> None:
+    rules = Normalization(add_dummy_prefix=False, remove_extra_whitespaces=False)
+    flags = {"add_space_prefix": False, "add_bos": False, "add_eos": False}
+    vocab = replace(vocab, normalization=rules, **flags)
+    tok = Tokenizer(vocab, dialect)
+    symbols = [c.replace(" ", "▁").encode() for c in text]
+    for each in (tok, specified(tok)):
+        for at in range(1, len(text)):
+            if any(tok._dialect.joins.cuts(symbols[at - 1 : at + 1])):
+                apart = each.encode(text[:at]) + each.encode(text[at:])
+                assert apart == each.encode(text)
 
 
 @given(ranks, letters)
@@ -214,9 +235,8 @@ def tails(row: list[bytes]) -> Iterator[list[bytes]]:
 
 
 @given(ranks, st.lists(words, min_size=1, max_size=6))
-def test_a_row_of_pieces_is_an_encoding_if_every_pair_is(
-    ranks: dict[bytes, float], parts: list[str]
-) -> None:
+def test_neighbour_lemma(ranks: dict[bytes, float], parts: list[str]) -> None:
+    """A row of whole pieces is the encoding of its text if and only if every pair of them is."""
     row = [part.encode() for part in parts]
     alone = all(merge(characters(part), ranks) == [part] for part in row)
     pairs = all(merge(characters(a + b), ranks) == [a, b] for a, b in pairwise(row))

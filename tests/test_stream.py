@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,19 +16,25 @@ from spm.errors import DecodeError
 from tests.making import (
     ABCDE,
     BYTES,
+    CONTROL,
     FIRST,
     HEAD,
     HELLO,
+    USER_DEFINED,
     model,
     normalizer_spec,
+    piece,
     pieces,
     processor,
+    specified,
     write_model,
     write_vocab,
 )
 from tests.test_charsmap import charsmap_of
 
 SPACE_ID, HELLO_ID = FIRST, FIRST + 8
+DIALECTS = ["sentencepiece", "llama.cpp"]
+GOLDEN = Path(__file__).parents[1] / "golden" / "vocabs"
 
 
 def byte(value: int) -> int:
@@ -163,3 +172,104 @@ def test_a_special_piece_may_be_cut_anywhere(tmp_path: Path) -> None:
     encoder = tok.stream_encoder(parse_special=True, add_special=False)
 
     assert encoder.push("</") + encoder.push("s>") + encoder.flush() == [2]
+
+
+@pytest.fixture(params=["core", "specification"])
+def either(request: pytest.FixtureRequest) -> Callable[[Tokenizer], Tokenizer]:
+    """Both ways of a tokenizer."""
+    return specified if request.param == "specification" else lambda tok: tok
+
+
+def joined(tok: Tokenizer, parts: list[str], **options: bool) -> list[int]:
+    encoder = tok.stream_encoder(**options)
+    return [i for part in parts for i in encoder.push(part)] + encoder.flush()
+
+
+def test_white_space_that_a_special_piece_swallowed_is_gone(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer]
+) -> None:
+    # Phi-3: <u> takes the spaces behind it, and X may begin the next special piece
+    whole = [piece(text, 0, USER_DEFINED) for text in ("<u>", "XYZ")]
+    entries = [*HEAD, *BYTES, *pieces("▁ a X"), *whole, piece("<|endoftext|>", 0, CONTROL)]
+    tok = either(Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries, name="phi-3")))
+
+    assert joined(tok, ["<u>  X", "a"], add_special=False) == [
+        FIRST + 3, FIRST, FIRST + 2, FIRST + 1,
+    ]  # fmt: skip
+
+
+def test_white_space_waits_for_a_special_piece_that_may_swallow_it(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer]
+) -> None:
+    entries = [*HEAD, *BYTES, *pieces("▁ a"), piece("[MASK]", 0, USER_DEFINED)]
+    vocab = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries)).vocab
+    tok = either(Tokenizer(replace(vocab, family="[MASK]"), "llama.cpp"))
+
+    for parts in (["a  ", "[MA", "SK]a"], ["a ", " ", "[MASK]a"], ["a  [MASK]", "a"]):
+        assert joined(tok, parts, add_special=False) == [
+            FIRST, FIRST + 1, FIRST + 2, FIRST, FIRST + 1,
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stray", "parts"),
+    [(b"\xa9\xa9", ["aé", "x"]), (b"\xc3", ["éa", "x"]), (b"\xa9a", ["aé", "a"])],
+)
+def test_a_special_piece_that_begins_inside_of_a_character(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer], stray: bytes, parts: list[str]
+) -> None:
+    entries = [*HEAD, *BYTES, *pieces("▁ a aé:-1"), piece(stray, 0, USER_DEFINED)]
+    entries += [piece(b"\xa9a", -1)] * (stray != b"\xa9a")
+    tok = either(Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries)))
+
+    assert joined(tok, parts) == tok.encode("".join(parts))
+
+
+def test_unknown_is_one_id_for_a_run_and_two_if_typed_twice(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer]
+) -> None:
+    path = write_model(tmp_path / "v.model", [*HEAD, *pieces("▁ a b")])
+    strict, lax = (either(Tokenizer.from_sentencepiece(path, dialect=d)) for d in DIALECTS)
+
+    assert joined(strict, ["aé", "é", "éa"]) == strict.encode("aééé" + "a") == [3, 4, 0, 4]
+    assert joined(lax, ["<unk>", "<unk>"], parse_special=True) == [1, 0, 0]
+
+
+ENGLISH = """It was the best of times, it was the worst of times, it was the age of wisdom, it was
+the age of foolishness ... it was the season of Light, it was the season of Darkness; (1859)!"""
+
+
+def test_little_is_held_of_ordinary_text(either: Callable[[Tokenizer], Tokenizer]) -> None:
+    """No more than the longest run of characters that no cut parts."""
+    tok = either(Tokenizer.from_gguf(GOLDEN / "identity.gguf"))
+    symbols = [c.replace(" ", "▁").encode() for c in ENGLISH]
+    cuts = [
+        i for i in range(1, len(symbols)) if any(tok._dialect.joins.cuts(symbols[i - 1 : i + 1]))
+    ]
+    longest = max(b - a for a, b in itertools.pairwise([0, *cuts, len(symbols)]))
+    encoder, held = tok.stream_encoder(), 0
+
+    for char in ENGLISH:
+        encoder.push(char)
+        held = max(held, encoder._size)
+
+    assert held <= longest < 24
+
+
+def test_a_long_text_that_cannot_be_cut_is_looked_at_in_linear_time(
+    tmp_path: Path, either: Callable[[Tokenizer], Tokenizer]
+) -> None:
+    tok = either(Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", [*HELLO, *pieces("aa:-9")])))
+    encoder = tok.stream_encoder()
+    looked: list[int] = []
+    settled = encoder._parts.settled
+
+    def watched(text: bytes) -> tuple[int, bool]:
+        looked.append(len(text))
+        return settled(text)
+
+    with mock.patch.object(type(encoder._parts), "settled", staticmethod(watched)):
+        ids = [i for _ in range(3000) for i in encoder.push("aaaaaaa")]
+
+    assert sum(looked) < 5 * 21_000
+    assert ids + encoder.flush() == tok.encode("a" * 21_000)

@@ -344,6 +344,7 @@ def test_bytes_that_are_no_text_have_no_characters(tok: Tokenizer) -> None:
 OFFSET_TEXTS = [
     "", " ", "hello", "  hello  world ", "naïve café", "日本語 の", "ﬁne ｆｕｌｌ ①½", "a\u3000b",
     "😀😀", "x\ty\nz", "▁▁", "e\u0301", "Привет, мир!", "\ufeffa", "the the  the",
+    " ▁▁", "ax yx", "\ufffd\ufffdx y",
 ]  # fmt: skip
 
 
@@ -352,7 +353,8 @@ OFFSET_TEXTS = [
     "options",
     [{}, {"byte_fallback": False}, {"treat_whitespace_as_suffix": True},
      {"add_dummy_prefix": False}, {"remove_extra_whitespaces": False},
-     {"user_defined_symbols": "the,日本,  "}],
+     {"user_defined_symbols": "the,日本,  "},
+     {"user_defined_symbols": "▁▁,x y", "remove_extra_whitespaces": False}],
     ids=str,
 )  # fmt: skip
 def test_offsets_are_sentencepiece_s(tmp_path: Path, rule: str, options: dict[str, Any]) -> None:

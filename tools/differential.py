@@ -3,22 +3,33 @@
     python -m tools.differential --count 20000 --seed 7 llama-2.gguf mistral.model ...
 
 A `.gguf` is held against llama.cpp, a `.model` against sentencepiece; --text adds lines of real
-text. Encoding, and decoding of what was encoded, must agree to the last id and byte. Differences
-are printed, cut down to the smallest piece of the string that still differs, and make the exit code
-1.
+text, --isa says for which instruction sets the core is tried (the best one). All that a Tokenizer
+does with a text must agree to the last id and byte: `encode`, `encode_batch`, `count`,
+`encode_offsets`, `truncate`, a stream of parts, and decoding of what was encoded. Where ids stand
+sentencepiece tells; for llama.cpp, which does not, the pure Python path does. Differences are
+printed, cut down to the smallest piece of the string that still differs, and make the exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain, islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+from zlib import crc32
 
 from spm import Tokenizer, TokenType
+from spm.text.dialect import encode as specification
 from tools.oracles import LlamaCppOracle, Oracle, SentencePieceOracle
+
+CHUNK = 1000  # strings that are compared at once
 
 Maker = Callable[[random.Random, list[bytes]], bytes]
 
@@ -121,11 +132,114 @@ def random_ids(rng: random.Random, everything: Sequence[int], special: Sequence[
     return [rng.choice(rng.choice([special, everything])) for _ in range(rng.randint(1, 9))]
 
 
-def differs(tok: Tokenizer, oracle: Oracle, text: bytes, parse_special: bool) -> bool:
-    """Whether spm and the oracle disagree on the ids of `text` or on the text of those ids."""
-    expected = oracle.encode(text, parse_special)
-    actual = tok.encode(text, add_special=False, parse_special=parse_special)
-    return expected != actual or oracle.decode(expected) != tok.decode_bytes(expected)
+# ---- the ways to ids and back
+
+
+class Case(NamedTuple):
+    """A text and what is expected of it: ids, where they stand in bytes, the text of the ids."""
+
+    text: bytes
+    parse_special: bool
+    ids: list[int]
+    spans: list[list[int]]
+    decoded: bytes
+
+
+def case_of(tok: Tokenizer, oracle: Oracle, text: bytes, parse_special: bool) -> Case:
+    """Ask the oracle."""
+    ids, spans = oracle.locate(text, parse_special)
+    if spans is None:
+        tokens = specification(tok._dialect, text, parse_special)
+        spans = [[token.begin, token.end] for token in tokens]
+    return Case(text, parse_special, ids, spans, oracle.decode(ids))
+
+
+def _encode(tok: Tokenizer, case: Case) -> bool:
+    return case.ids == tok.encode(case.text, add_special=False, parse_special=case.parse_special)
+
+
+def _encode_batch(tok: Tokenizer, case: Case) -> bool:
+    return not _batch_differs(tok, [case, case])
+
+
+def _count(tok: Tokenizer, case: Case) -> bool:
+    n = tok.count(case.text, add_special=False, parse_special=case.parse_special)
+    return len(case.ids) == n
+
+
+def _encode_offsets(tok: Tokenizer, case: Case) -> bool:
+    ids, spans = tok.encode_offsets(
+        case.text, unit="byte", add_special=False, parse_special=case.parse_special
+    )
+    return case.ids == ids and case.spans == spans.tolist()
+
+
+def _truncate(tok: Tokenizer, case: Case) -> bool:
+    """The text of the ids that fit, and those ids again where nothing depends on the rest."""
+    text, parse_special, ids, spans, _ = case
+    room = crc32(text) % (len(ids) + 2)
+    cut = tok.truncate(text, room, add_special=False, parse_special=parse_special)
+    if room >= len(ids):
+        return cut == text
+    found = tok.encode(cut, add_special=False, parse_special=parse_special)
+    if not text.startswith(cut) or len(found) > room:
+        return False
+    return _depends_on_the_rest(tok) or (
+        found == ids[: len(found)] and len(cut) == (spans[room - 1][1] if room else 0)
+    )
+
+
+@cache
+def _depends_on_the_rest(tok: Tokenizer) -> bool:
+    """Whether a beginning may have other ids, or other places, than it has in the whole text."""
+    if tok.dialect == "llama.cpp":
+        return False
+    rules, vocab = tok.vocab.normalization, tok.vocab
+    spaced = any(b" " in vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
+    return bool(tok._dialect.unused or spaced or not (rules and rules.only_spaces_change))
+
+
+def _stream_encoder(tok: Tokenizer, case: Case) -> bool:
+    """Parts that are cut anywhere, where the text is one."""
+    try:
+        text = case.text.decode()
+    except UnicodeDecodeError:
+        return True
+    chance, n = crc32(case.text), len(text) + 1
+    places = [0, *sorted((chance % n, (chance >> 8) % n, (chance >> 16) % n)), n]
+    encoder = tok.stream_encoder(add_special=False, parse_special=case.parse_special)
+    parts = [encoder.push(text[begin:end]) for begin, end in pairwise(places)]
+    return case.ids == [*chain(*parts), *encoder.flush()]
+
+
+def _decode(tok: Tokenizer, case: Case) -> bool:
+    return case.decoded == tok.decode_bytes(case.ids)
+
+
+WAYS: dict[str, Callable[[Tokenizer, Case], bool]] = {
+    "encode": _encode,
+    "encode_batch": _encode_batch,
+    "count": _count,
+    "encode_offsets": _encode_offsets,
+    "truncate": _truncate,
+    "stream_encoder": _stream_encoder,
+    "decode": _decode,
+}
+
+
+def _batch_differs(tok: Tokenizer, cases: Sequence[Case]) -> list[Case]:
+    """Those of which a batch gives other ids."""
+    batch = tok.encode_batch(
+        [case.text for case in cases],
+        threads=2,
+        add_special=False,
+        parse_special=cases[0].parse_special,
+    )
+    if batch.ids.tolist() == [*chain.from_iterable(case.ids for case in cases)]:
+        ends = batch.offsets.tolist()
+        if all(len(case.ids) == b - a for case, (a, b) in zip(cases, pairwise(ends))):
+            return []
+    return [case for case, ids in zip(cases, batch.to_lists()) if case.ids != ids]
 
 
 def smallest(text: bytes, wrong: Callable[[bytes], bool]) -> bytes:
@@ -143,35 +257,92 @@ def smallest(text: bytes, wrong: Callable[[bytes], bool]) -> bytes:
     return text
 
 
-def check(path: Path, count: int, seed: int, lines: list[bytes]) -> int:
-    """Compare on one vocabulary; print one line for it and one for each difference. Return their
-    number."""
+class Bout:
+    """One vocabulary, one instruction set, and the differences found so far."""
+
+    def __init__(self, path: Path, isa: str | None, oracle: Oracle) -> None:
+        self.name = f"{path.name} {isa}" if isa else path.name
+        self.oracle = oracle
+        with mock.patch.dict(os.environ, {"SPM_ISA": isa} if isa else {}):
+            self.tok = tokenizer(path)
+        self.found = 0
+
+    def compare(self, cases: Sequence[Case]) -> None:
+        """Every way on every case; batches as they come."""
+        for case in _batch_differs(self.tok, cases):
+            self.tell("encode_batch", case)
+        for name, agrees in WAYS.items():
+            if name == "encode_batch":
+                continue
+            for case in cases:
+                if not agrees(self.tok, case):
+                    self.tell(name, case)
+
+    def tell(self, name: str, case: Case) -> None:
+        """Count a difference, and print the first ones, as small as they get."""
+        self.found += 1
+        if self.found > 10:
+            return
+
+        def wrong(text: bytes) -> bool:
+            smaller = case_of(self.tok, self.oracle, text, case.parse_special)
+            return not WAYS[name](self.tok, smaller)
+
+        text = smallest(case.text, wrong)
+        print(f"  {self.name}: {name} {text!r} parse_special={case.parse_special}", flush=True)
+
+    def compare_decoding(self, ids: list[int], expected: bytes) -> None:
+        """Ids that no encoder would give."""
+        found = self.tok.decode_bytes(ids)
+        if expected != found:
+            self.found += 1
+            print(f"  {self.name}: decode {ids}: {expected!r} != {found!r}", flush=True)
+
+
+def tokenizer(path: Path) -> Tokenizer:
+    """By the name of the file."""
+    return (Tokenizer.from_gguf if path.suffix == ".gguf" else Tokenizer.from_sentencepiece)(path)
+
+
+def chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Lists of `size` items, the last of them shorter."""
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def check(
+    path: Path, count: int, seed: int, lines: list[bytes], isas: Sequence[str | None] = (None,)
+) -> int:
+    """Compare on one vocabulary; print a line for each instruction set and each difference. Return
+    their number."""
     started = time.monotonic()
     rng = random.Random(f"{seed} {path.name}")
     is_gguf = path.suffix == ".gguf"
-    tok = Tokenizer.from_gguf(path) if is_gguf else Tokenizer.from_sentencepiece(path)
     oracle: Oracle = LlamaCppOracle(path) if is_gguf else SentencePieceOracle(path)
-    pieces, everything = list(tok.vocab.pieces), range(len(tok.vocab))
+    bouts = [Bout(path, isa, oracle) for isa in isas]
+    tok, tried = bouts[0].tok, 0
+    everything = range(len(tok.vocab))
     special = [i for i, kind in enumerate(tok.vocab.types) if kind != TokenType.NORMAL]
-    tried = found = 0
-    for text in texts(rng, pieces, count, lines):
+    for chunk in chunks(texts(rng, list(tok.vocab.pieces), count, lines), CHUNK):
         for parse_special in (False, True) if is_gguf else (False,):
-            tried += 1
-            if differs(tok, oracle, text, parse_special):
-                found += 1
-                if found <= 10:
-                    wrong = smallest(text, lambda t: differs(tok, oracle, t, parse_special))  # noqa: B023
-                    print(f"  {wrong!r} parse_special={parse_special}", flush=True)
-        ids = random_ids(rng, everything, special or everything)
-        if oracle.decode(ids) != tok.decode_bytes(ids):
-            found += 1
-            print(f"  decode {ids}: {oracle.decode(ids)!r} != {tok.decode_bytes(ids)!r}")
+            tried += len(chunk)
+            cases = [case_of(tok, oracle, text, parse_special) for text in chunk]
+            for bout in bouts:
+                bout.compare(cases)
+        for _ in chunk:
+            ids = random_ids(rng, everything, special or everything)
+            expected = oracle.decode(ids)
+            for bout in bouts:
+                bout.compare_decoding(ids, expected)
     seconds = time.monotonic() - started
-    print(
-        f"{path.name}: {found} differences, {tried} encodings, {oracle.name}, {seconds:.0f} s",
-        flush=True,
-    )
-    return found
+    for bout in bouts:
+        print(
+            f"{bout.name}: {bout.found} differences, {tried} encodings, {oracle.name},"
+            f" {seconds:.0f} s",
+            flush=True,
+        )
+    return sum(bout.found for bout in bouts)
 
 
 def main() -> int:
@@ -190,13 +361,16 @@ def main() -> int:
     parser.add_argument(
         "--lines", type=int, default=300, help="how many lines of each --text, at random"
     )
+    parser.add_argument(
+        "--isa", nargs="+", default=[None], help="instruction sets, e.g. avx512 avx2 portable"
+    )
     args = parser.parse_args()
     lines: list[bytes] = []
     for path in args.text:
         whole = path.read_bytes().splitlines(keepends=True)
         lines += random.Random(args.seed).sample(whole, min(args.lines, len(whole)))
     print(f"seed {args.seed}, {args.count} strings, {len(lines)} lines of text")
-    found = [check(path, args.count, args.seed, lines) for path in args.vocabularies]
+    found = [check(path, args.count, args.seed, lines, args.isa) for path in args.vocabularies]
     return int(any(found))
 
 

@@ -19,6 +19,9 @@ class Oracle(Protocol):
     def encode(self, text: bytes, parse_special: bool) -> list[int]:
         """The ids of `text`, without BOS and EOS."""
 
+    def locate(self, text: bytes, parse_special: bool) -> tuple[list[int], list[list[int]] | None]:
+        """The ids of `text`, and where each begins and ends in it, if the library tells."""
+
     def decode(self, ids: list[int]) -> bytes:
         """The text of `ids`, special pieces left out."""
 
@@ -35,6 +38,12 @@ class SentencePieceOracle:
 
     def encode(self, text: bytes, parse_special: bool) -> list[int]:  # noqa: D102
         return list(self.processor.Encode(text))
+
+    def locate(  # noqa: D102
+        self, text: bytes, parse_special: bool
+    ) -> tuple[list[int], list[list[int]] | None]:
+        found = self.processor.Encode(text, return_type="offset_mapping")
+        return list(found["ids"]), [[begin, end] for begin, end in found["offsets"]]
 
     def decode(self, ids: list[int]) -> bytes:  # noqa: D102
         return bytes(self.processor.Decode(ids, out_type=bytes))
@@ -71,6 +80,11 @@ class LlamaCppOracle:
         if n < 0:
             raise RuntimeError(f"llama_tokenize wants room for {-n} ids, expected at most {room}")
         return list(ids[:n])
+
+    def locate(  # noqa: D102
+        self, text: bytes, parse_special: bool
+    ) -> tuple[list[int], list[list[int]] | None]:
+        return self.encode(text, parse_special), None
 
     def decode(
         self, ids: list[int], remove_special: bool = True, unparse_special: bool = False

@@ -19,6 +19,7 @@ struct DialectRules {
   bool prefix;               // a space goes before a text, and behind a special piece
   bool replaces_malformed;   // sentencepiece; llama.cpp takes any bytes as they are
   int32_t bos, eos;          // -1: none is added
+  bool normalizes;           // sentencepiece's normaliser changes more than spaces
 };
 
 struct EncodeOptions {
@@ -118,8 +119,9 @@ class Dialect {
   void locate(Text text, EncodeOptions options, size_t limit, Ids& ids, std::vector<Span>& spans) const {
     Encoder::Lease scratch(encoder_);
     auto add = [&](const Stretch& part) {
+      size_t last = ids.size() - (ids.size() > 0);  // a run may go on from the part before
       locate(part, ids, spans, *scratch);
-      encoder_.join_unknown(0, ids, &spans);
+      encoder_.join_unknown(last, ids, &spans);
       return ids.size() <= limit;
     };
     visit_stretches(text, options, true, [&](const Stretch& stretch) {
@@ -134,20 +136,25 @@ class Dialect {
     bool after_special = false;
   };
   Settled settled(std::string_view text, bool parse_special) const {
-    if (normalizer_) return {settled_before_normalizing(text), false};
+    if (rules_.normalizes) return {settled_before_normalizing(text), false};
     const Specials& specials = specials_[parse_special];
     size_t limit = valid_prefix(text);
     if (!specials.empty()) limit = std::min(limit, specials.settled(text));
     std::vector<Fragment> fragments = fragments_of(text.substr(0, limit), parse_special);
     if (fragments.empty()) return {};
     const Fragment& last = fragments.back();
-    if (last.id >= 0) return {last.end, true};
+    if (last.id >= 0) return {limit, true};  // with the white space that it swallowed
     // What follows decides whether the last character is cut from it.
     std::string_view plain = text.substr(last.begin, last.end - last.begin);
+    // A special piece of stray bytes may begin or end inside of a character.
+    if (valid_prefix(plain) < plain.size()) return {last.begin, last.begin > 0};
     size_t cut = encoder_.last_cut(plain, plain.size());
     return {last.begin + cut, cut == 0 && last.begin > 0};
   }
-  bool joins_unknown() const { return encoder_.joins_unknown(); }
+
+  // What the spines say of pieces, for who wants to check them.
+  bool is_whole(std::string_view piece) const { return encoder_.is_whole(piece); }
+  bool may_meet(std::string_view left, std::string_view right) const { return encoder_.may_meet(left, right); }
 
  private:
   static constexpr size_t kPart = 1 << 14;  // bytes that are encoded before one looks up
@@ -172,7 +179,8 @@ class Dialect {
   // Calls visit(stretch) for each. Most texts are one as they are.
   template <class Visit>
   void visit_stretches(Text text, EncodeOptions options, bool with_origin, Visit visit) const {
-    if (text.valid && !normalizer_ && specials_[options.parse_special].empty()) {
+    bool rewritten = rules_.normalizes || (normalizer_ && with_origin);
+    if (text.valid && !rewritten && specials_[options.parse_special].empty()) {
       if (!text.bytes.empty()) visit(Stretch{.text = text.bytes, .prefix = rules_.prefix && options.begins});
       return;
     }
@@ -243,17 +251,19 @@ class Dialect {
 
   void lay_out_normalized(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
     if (text.bytes.empty()) return;
-    if (!normalizer_ && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
+    // Where spaces alone change, it is asked only where the bytes of a user-defined piece come from.
+    bool normalizes = rules_.normalizes || (normalizer_ && with_origin);
+    if (!normalizes && (text.valid || valid_prefix(text.bytes) == text.bytes.size())) {
       layout.stretches.push_back({.text = text.bytes, .prefix = rules_.prefix && options.begins});
       return;
     }
     std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
     std::string& rewritten = layout.texts.emplace_back();
-    if (normalizer_)
+    if (normalizes)
       normalizer_->normalize(text.bytes, rewritten, origin, options.begins);
     else
       rewritten = replace_malformed(text.bytes, origin);
-    bool prefix = rules_.prefix && options.begins && !normalizer_;
+    bool prefix = rules_.prefix && options.begins && !normalizes;
     if (!rewritten.empty()) layout.stretches.push_back({.text = rewritten, .prefix = prefix, .origin = origin});
   }
 

@@ -196,7 +196,16 @@ class Encoder {
     if (spans) spans->resize(kept);
   }
   bool is_unknown(int32_t id) const { return id >= 0 && id == vocabulary_.unknown_id; }
-  bool joins_unknown() const { return vocabulary_.unknown_id >= 0; }
+
+  // Whether a piece encodes to itself alone, and whether two such pieces stay apart.
+  bool is_whole(std::string_view piece) const {
+    Lease scratch(*this);
+    return spines(*scratch).is_whole(symbol_of_text(piece));
+  }
+  bool may_meet(std::string_view left, std::string_view right) const {
+    Lease scratch(*this);
+    return spines(*scratch).may_meet(symbol_of_text(left), symbol_of_text(right));
+  }
 
   // The last place before `limit` where a valid text may be cut, whatever follows; 0 if there is none.
   size_t last_cut(std::string_view text, size_t limit) const {
@@ -448,10 +457,16 @@ class Encoder {
     } else {
       merge_unit(rest, ids, nullptr, scratch);
     }
-    int32_t left = symbol_of(spaces.back()), right = symbol_of(ids.data()[first + spaces.size()]);
-    if (left >= 0 && right >= 0 && spines(scratch).may_meet(Symbol(left), Symbol(right))) return true;
+    if (may_meet(spaces.back(), ids.data()[first + spaces.size()], spines(scratch))) return true;
     ids.resize(first);
     return false;
+  }
+
+  // Only what is known to be whole tells by its spine whether it merges; very long pieces are not.
+  bool may_meet(int32_t left, int32_t right, Spines& spines) const {
+    int32_t x = symbol_of(left), y = symbol_of(right);
+    if (x < 0 || y < 0 || !spines.is_whole(Symbol(x)) || !spines.is_whole(Symbol(y))) return false;
+    return spines.may_meet(Symbol(x), Symbol(y));
   }
 
   const std::vector<int32_t>& ids_of_spaces(size_t n, Scratch& scratch) const {
@@ -582,11 +597,19 @@ class Encoder {
       if (id >= symbol_of_id_.size()) symbol_of_id_.resize(id + 1, kOther);
       symbol_of_id_[id] = int32_t(i);
     }
+    for (int32_t id : vocabulary_.byte_ids)  // they spell a character: what met was that one
+      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;
     for (auto& [text, id] : vocabulary_.user_defined)
       if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;  // they meet nobody
     for (int32_t id : vocabulary_.unused)
       if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kUnused;
     whole_.resize(vocabulary_.pieces.size());
+  }
+  Symbol symbol_of_text(std::string_view piece) const {
+    std::string text = to_space_form(piece);
+    auto is_it = [&](const Mergeable& m) { return m.text == text; };
+    auto found = std::find_if(vocabulary_.pieces.begin(), vocabulary_.pieces.end(), is_it);
+    return found == vocabulary_.pieces.end() ? kNoSymbol : Symbol(found - vocabulary_.pieces.begin());
   }
   int32_t symbol_of(int32_t id) const {
     return size_t(id) < symbol_of_id_.size() ? symbol_of_id_[size_t(id)] : kOther;

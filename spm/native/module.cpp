@@ -21,7 +21,16 @@ constexpr size_t kLong = 1 << 14;  // bytes of text that are worth letting other
 using IdArray = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
 using Numbers = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-std::string_view view(const nb::bytes& data) { return {data.c_str(), data.size()}; }
+[[noreturn]] void refuse(const std::string& message) {
+  PyErr_SetString(PyExc_TypeError, message.c_str());
+  throw nb::python_error();
+}
+
+// What was borrowed as bytes has not been looked at yet.
+std::string_view view(const nb::bytes& data) {
+  if (!PyBytes_Check(data.ptr())) refuse(std::string("found ") + Py_TYPE(data.ptr())->tp_name + ", expected bytes");
+  return {data.c_str(), data.size()};
+}
 
 // What Python raises and warns with, and the name of what was read, for the messages.
 struct Messages {
@@ -30,6 +39,7 @@ struct Messages {
 };
 
 constexpr size_t kWorthThreads = 1 << 20;  // bytes of text
+constexpr size_t kMaxThreads = 1024;
 
 // The encoder of one dialect. An id that was once put into a list is kept as a Python integer, where
 // the interpreter has a lock that guards it.
@@ -54,11 +64,6 @@ struct Encoder {
     return PyLong_FromLong(id);
   }
 };
-
-[[noreturn]] void refuse(const std::string& message) {
-  PyErr_SetString(PyExc_TypeError, message.c_str());
-  throw nb::python_error();
-}
 
 // ---- texts
 
@@ -126,9 +131,10 @@ bool guarded(const Messages& messages, What what) {
   return false;
 }
 
-void warn_of_double_bos(const Encoder& self) {
+// `depth`: how many frames up the code stands that is to blame.
+void warn_of_double_bos(const Encoder& self, int depth) {
   PyErr_WarnEx(self.messages.double_bos_warning.ptr(),
-               "the text begins with BOS and the vocabulary adds one: there are two now", 1);
+               "the text begins with BOS and the vocabulary adds one: there are two now", depth);
 }
 
 template <class What>
@@ -158,12 +164,19 @@ bool flag(PyObject* value) {
   return truth;
 }
 
-// None is 0: as many as are worth it.
-size_t thread_count(PyObject* value) {
+// None is 0: as many as are worth it. More than a machine has are not started.
+size_t thread_count(const Encoder& self, PyObject* value) {
   if (value == Py_None) return 0;
-  long n = PyLong_AsLong(value);
-  if (n == -1 && PyErr_Occurred()) throw nb::python_error();
-  return size_t(std::max(n, 1l));
+  nb::object index = nb::steal(PyNumber_Index(value));
+  if (!index) throw nb::python_error();
+  int overflow;
+  long n = PyLong_AsLongAndOverflow(index.ptr(), &overflow);
+  if (overflow < 0 || (!overflow && n < 1)) {
+    std::string found = overflow ? "negative" : std::to_string(n);
+    PyErr_SetString(self.messages.encode_error.ptr(), ("threads is " + found + ", expected 1 or more").c_str());
+    throw nb::python_error();
+  }
+  return overflow ? kMaxThreads : std::min(size_t(n), kMaxThreads);
 }
 
 size_t worthwhile(const Encoder& self, size_t threads, size_t size) {
@@ -173,23 +186,33 @@ size_t worthwhile(const Encoder& self, size_t threads, size_t size) {
   return std::min({picked, self.dialect.most_threads(), size / kWorthThreads});
 }
 
+// A call's name, and whether it has threads.
+struct Signature {
+  const char* name;
+  bool has_threads;
+};
+
 // (text, *, add_special=True, parse_special=False, threads=None), as CPython hands them over.
-Arguments read_arguments(PyObject* const* args, Py_ssize_t n, PyObject* names, const char* function) {
+Arguments read_arguments(const Encoder& self, PyObject* const* args, Py_ssize_t n, PyObject* names,
+                         Signature signature) {
   Arguments read;
-  if (n != 1)
-    refuse(std::string(function) + "() takes 1 positional argument, but " + std::to_string(n) + " were given");
-  read.text = args[0];
+  const std::string function = signature.name;
+  if (n > 1) refuse(function + "() takes 1 positional argument, but " + std::to_string(n) + " were given");
+  if (n) read.text = args[0];
   for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++) {
     PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[n + i];
     if (PyUnicode_CompareWithASCIIString(name, "add_special") == 0)
       read.options.add_special = flag(value);
     else if (PyUnicode_CompareWithASCIIString(name, "parse_special") == 0)
       read.options.parse_special = flag(value);
-    else if (PyUnicode_CompareWithASCIIString(name, "threads") == 0)
-      read.threads = thread_count(value);
+    else if (signature.has_threads && PyUnicode_CompareWithASCIIString(name, "threads") == 0)
+      read.threads = thread_count(self, value);
+    else if (!n && PyUnicode_CompareWithASCIIString(name, "text") == 0)
+      read.text = value;
     else
-      refuse(std::string(function) + "() got an unexpected keyword argument '" + nb::cast<std::string>(nb::str(nb::handle(name))) + "'");
+      refuse(function + "() got an unexpected keyword argument '" + nb::cast<std::string>(nb::str(nb::handle(name))) + "'");
   }
+  if (!read.text) refuse(function + "() missing 1 required positional argument: 'text'");
   return read;
 }
 
@@ -215,7 +238,7 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
       self.dialect.encode(bytes, read.options, ids);
   });
   int32_t bos = self.dialect.rules().bos;
-  if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos) warn_of_double_bos(self);
+  if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos) warn_of_double_bos(self, 1);
 }
 
 // A numpy array that owns what the ids were written to.
@@ -239,12 +262,12 @@ PyObject* to_list(Encoder& self, const spm::Ids& ids) {
 Encoder& encoder_of(PyObject* self) { return *nb::inst_ptr<Encoder>(nb::handle(self)); }
 
 template <class Call>
-PyObject* called(PyObject* self, const char* function, PyObject* const* args, Py_ssize_t n, PyObject* names, Call call) {
+PyObject* called(PyObject* self, Signature signature, PyObject* const* args, Py_ssize_t n, PyObject* names, Call call) {
   Encoder& encoder = encoder_of(self);
   PyObject* result = nullptr;
   bool done;
   try {
-    done = guarded(encoder.messages, [&] { result = call(encoder, read_arguments(args, n, names, function)); });
+    done = guarded(encoder.messages, [&] { result = call(encoder, read_arguments(encoder, args, n, names, signature)); });
   } catch (nb::python_error& error) {
     error.restore();
     done = false;
@@ -254,7 +277,7 @@ PyObject* called(PyObject* self, const char* function, PyObject* const* args, Py
 }
 
 PyObject* encode(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "encode", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"encode", false}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     spm::Ids ids;
     encode_into(encoder, read, ids);
     return to_list(encoder, ids);
@@ -262,7 +285,7 @@ PyObject* encode(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* 
 }
 
 PyObject* encode_array(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "encode_array", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"encode_array", true}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     spm::Ids ids;
     encode_into(encoder, read, ids);
     return to_array(ids).release().ptr();
@@ -270,7 +293,7 @@ PyObject* encode_array(PyObject* self, PyObject* const* args, Py_ssize_t n, PyOb
 }
 
 PyObject* count(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
-  return called(self, "count", args, n, names, [](Encoder& encoder, const Arguments& read) {
+  return called(self, {"count", false}, args, n, names, [](Encoder& encoder, const Arguments& read) {
     refuse_parse_special(encoder, read.options);
     TextOf text(read.text);
     spm::Dialect::Count count;
@@ -279,7 +302,7 @@ PyObject* count(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* n
       count = encoder.dialect.count(text.read(buffer), read.options);
     });
     int32_t bos = encoder.dialect.rules().bos;
-    if (read.options.add_special && bos >= 0 && count.first == bos) warn_of_double_bos(encoder);
+    if (read.options.add_special && bos >= 0 && count.first == bos) warn_of_double_bos(encoder, 1);
     return PyLong_FromSize_t(count.n);
   });
 }
@@ -294,14 +317,14 @@ PyMethodDef kMethods[] = {
 // ---- batches
 
 // Texts one behind the other: (ids, offsets). `texts` is a tuple, which keeps them alive.
-nb::object encode_batch(Encoder& self, nb::tuple texts, size_t threads, bool add_special, bool parse_special) {
+nb::object encode_batch(Encoder& self, nb::tuple texts, nb::handle asked, bool add_special, bool parse_special) {
   spm::EncodeOptions options{add_special, parse_special};
   refuse_parse_special(self, options);
   std::vector<TextOf> views;
   views.reserve(texts.size());
   size_t size = 0;
   for (nb::handle text : texts) size += views.emplace_back(text.ptr()).size();
-  threads = worthwhile(self, threads, size);
+  size_t threads = worthwhile(self, thread_count(self, asked.ptr()), size);
   spm::Ids ids;
   auto* offsets = static_cast<int64_t*>(std::calloc(views.size() + 1, sizeof(int64_t)));
   if (!offsets) throw std::bad_alloc();
@@ -310,7 +333,7 @@ nb::object encode_batch(Encoder& self, nb::tuple texts, size_t threads, bool add
   int32_t bos = self.dialect.rules().bos;
   for (size_t i = 0; add_special && bos >= 0 && i < views.size(); i++)
     if (offsets[i + 1] - offsets[i] > 1 && ids.data()[offsets[i] + 1] == bos) {
-      warn_of_double_bos(self);
+      warn_of_double_bos(self, 2);  // Tokenizer.encode_batch stands between
       if (PyErr_Occurred()) throw nb::python_error();
       break;
     }
@@ -392,7 +415,7 @@ std::vector<uint32_t> in_order(Numbers numbers) {
 
 Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user_defined, Numbers unused,
                       Numbers byte_ids, int32_t unknown_id, bool prefix, bool replaces_malformed, int32_t bos,
-                      int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer,
+                      int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer, bool normalizes,
                       uint64_t seed, int isa, size_t memory, nb::object pick_threads, nb::object encode_error,
                       nb::object double_bos_warning, std::string source) {
   spm::Vocabulary vocabulary{.pieces = {}, .user_defined = {}, .unused = read_numbers(unused), .byte_ids = {}, .unknown_id = unknown_id};
@@ -413,7 +436,7 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
   int32_t last_id = -1;
   for (size_t i = 0; i < ids.size(); i++) last_id = std::max(last_id, ids(i));
   nb::gil_scoped_release without;
-  return new Encoder{{std::move(vocabulary), {prefix, replaces_malformed, bos, eos}, std::move(some), std::move(all),
+  return new Encoder{{std::move(vocabulary), {prefix, replaces_malformed, bos, eos, normalizes}, std::move(some), std::move(all),
                       std::move(rules), seed, spm::Isa(isa), memory},
                      std::move(messages),
                      std::move(pick_threads),
@@ -428,10 +451,14 @@ NB_MODULE(_core, m) {
   auto encoder = nb::class_<Encoder>(m, "Encoder")
       .def(nb::new_(&make_encoder), "pieces"_a, "ranks"_a, "ids"_a, "user_defined"_a, "unused"_a, "byte_ids"_a,
            "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a, "specials"_a, "all_specials"_a,
-           "normalizer"_a.none(), "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
+           "normalizer"_a.none(), "normalizes"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
            "source"_a)
-      .def("encode_batch", &encode_batch, "texts"_a, "threads"_a, "add_special"_a, "parse_special"_a)
+      .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a, "parse_special"_a)
       .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
+      .def("is_whole", [](const Encoder& self, nb::bytes piece) { return self.dialect.is_whole(view(piece)); }, "piece"_a)
+      .def("may_meet", [](const Encoder& self, nb::bytes left, nb::bytes right) {
+        return self.dialect.may_meet(view(left), view(right));
+      }, "left"_a, "right"_a)
       .def("settled", [](const Encoder& self, nb::bytes text, bool parse_special) {
         auto settled = self.dialect.settled(view(text), parse_special);
         return nb::make_tuple(settled.size, settled.after_special);

@@ -23,7 +23,7 @@ from spm.text.cuts import Joins
 from spm.text.fragments import Fragment, partition, settled, special_pieces
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
-from spm.text.utf8 import characters
+from spm.text.utf8 import characters, is_clipped
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
@@ -84,16 +84,18 @@ class LlamaCpp:
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, and whether that begins anew."""
         specials = self.specials[parse_special]
-        fragments = partition(text[: settled(text, specials)], specials)
+        end = settled(text, specials)
+        fragments = partition(text[:end], specials)
         if not fragments:
             return 0, True
         last = fragments[-1]
         if last.id is not None:
-            return last.end, True
-        stretch = escape(text, last, prefix=False)
-        cut = next(self.joins.cuts(stretch.symbols), 0)
-        size = stretch.origin[len(b"".join(stretch.symbols[:cut]))]
-        return size, cut == 0
+            return end, True  # with the white space that it swallowed
+        symbols, _, origin = escape(text, last, prefix=False)
+        if is_clipped(symbols[-1]):  # by a special piece that would begin inside of it
+            symbols.pop()
+        cut = next(self.joins.cuts(symbols), 0)
+        return origin[len(b"".join(symbols[:cut]))], cut == 0
 
     @cached_property
     def joins(self) -> Joins:

@@ -26,7 +26,8 @@ from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
 from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
 from spm.text.stream import CharacterDecoder
-from spm.vocab import Vocab
+from spm.text.utf8 import REPLACEMENT
+from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
 
 CACHE_BYTES: Final = (
@@ -71,6 +72,7 @@ def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
         specials=list(dialect.specials[False]),
         all_specials=list(dialect.specials[True]),
         normalizer=None,
+        normalizes=False,
     )
 
 
@@ -78,8 +80,9 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
     vocab, rules = dialect.vocab, dialect.rules
     whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
-    # One with a space in it is never a symbol, but all of it comes from where it began.
-    spaced = any(b" " in piece for piece in dialect.user_defined.pieces)
+    # A piece with one of these may be found in the text as typed and, elsewhere, as normalised.
+    rewritten = (b" ", SPACE, REPLACEMENT)
+    found_twice = any(char in p for p in dialect.user_defined.pieces for char in rewritten)
     normalizer = (
         rules.add_dummy_prefix,
         rules.remove_extra_whitespaces,
@@ -98,7 +101,8 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
         replaces_malformed=True,
         specials=[],
         all_specials=[],
-        normalizer=None if rules.only_spaces_change and not spaced else normalizer,
+        normalizer=normalizer if found_twice or not rules.only_spaces_change else None,
+        normalizes=not rules.only_spaces_change,
     )
 
 

@@ -39,6 +39,11 @@ def characters(text: bytes) -> list[bytes]:
     return chars
 
 
+def is_clipped(char: bytes) -> bool:
+    """Whether a character has fewer bytes than its first one announces."""
+    return len(char) < _SIZES[char[0]]
+
+
 def well_formed_size(text: bytes, pos: int) -> int:
     """The bytes of the well-formed character at `pos`, or 0 if none begins there."""
     match = _WELL_FORMED.match(text, pos)
