@@ -60,8 +60,9 @@ class Batch {
   // Writes behind each text how many ids there are so far.
   void encode_range(Range range, Ids& ids, int64_t* ends) const {
     std::string buffer;
+    Encoder::Lease scratch = dialect_.lease();
     for (size_t i = range.begin; i < range.end; i++) {
-      dialect_.encode(texts_[i].read(buffer), options_, ids);
+      dialect_.encode(texts_[i].read(buffer), options_, ids, *scratch);
       *ends++ = int64_t(ids.size());
     }
   }

@@ -53,37 +53,36 @@ inline Isa best_isa() {
   return Isa::portable;
 }
 
-// The bits of a mask as positions counted from `base`; returns the end of what was written.
-inline uint32_t* write_positions(uint64_t mask, uint32_t base, uint32_t* out) {
-  for (; mask; mask &= mask - 1) *out++ = base + uint32_t(std::countr_zero(mask));
-  return out;
-}
+// The numbers from 0 to 63.
+inline constexpr auto kPlaces = [] {
+  std::array<uint8_t, 64> places{};
+  for (size_t i = 0; i < 64; i++) places[i] = uint8_t(i);
+  return places;
+}();
 
 class Cuts {
  public:
-  static constexpr size_t kBlock = 4096;         // bytes that are scanned at once
+  static constexpr size_t kBlock = 4096;        // bytes that are scanned at once
   static constexpr size_t kRoom = kBlock + 64;  // positions that a scan may write
 
-  Cuts(const std::vector<Mergeable>& pieces, const Joins& joins, Isa isa) : isa_(isa) {
+  Cuts(const std::vector<Mergeable>& pieces, const Joins& joins, Isa isa) : find64_(find64_of(isa)) {
     Grid cut = cuts_of(joins);
     choose(cut, weights_of(pieces, cut));
+    for (size_t i = 0; i < 128; i++) {
+      chained_before_[i] = before_[i] ^ (i < 16 ? 0 : before_[i - 16]);
+      chained_after_[i] = after_[i] ^ (i < 16 ? 0 : after_[i - 16]);
+    }
   }
 
   // Writes, in order, each k < n for which there is a cut before p[k]; p[-1] must be readable and
   // n at most kBlock. Returns the end of what was written.
   uint32_t* find(const uint8_t* p, size_t n, uint32_t* out) const {
     size_t whole = n & ~size_t(63);
-    switch (isa_) {
-#if SPM_X86
-      case Isa::avx512: out = scan_avx512(p, whole, out); break;
-      case Isa::avx2: out = scan_avx2(p, whole, out); break;
-#endif
-#if SPM_NEON
-      case Isa::neon: out = scan_neon(p, whole, out); break;
-#endif
-      default: out = scan_portable(p, whole, out);
-    }
-    return whole < n ? write_positions(mask(p + whole, n - whole), uint32_t(whole), out) : out;
+    for (size_t k = 0; k < whole; k += 64) out = (this->*find64_)(p + k, ~uint64_t(0), uint32_t(k), out);
+    if (whole == n) return out;
+    uint8_t rest[1 + 64] = {};  // what follows the text is not read
+    std::memcpy(rest, p + whole - 1, n - whole + 1);
+    return (this->*find64_)(rest + 1, (uint64_t(1) << (n - whole)) - 1, uint32_t(whole), out);
   }
 
  private:
@@ -193,139 +192,126 @@ class Cuts {
     return *best > 0 ? int(best - gain.begin()) : -1;
   }
 
-  uint64_t mask(const uint8_t* p, size_t n) const {
-    uint64_t mask = 0;
-    for (size_t k = 0; k < n; k++) mask |= uint64_t((before_[(p + k)[-1]] & after_[p[k]]) != 0) << k;
-    return mask;
+  // Finds the cuts before those of 64 bytes that `asked` marks, and writes their places plus `base`.
+  using Find64 = uint32_t* (Cuts::*)(const uint8_t* p, uint64_t asked, uint32_t base, uint32_t* out) const;
+
+  static Find64 find64_of(Isa isa) {
+#if SPM_X86
+    if (isa == Isa::avx512) return &Cuts::find64_avx512;
+    if (isa == Isa::avx2) return &Cuts::find64_avx2;
+#endif
+#if SPM_NEON
+    if (isa == Isa::neon) return &Cuts::find64_neon;
+#endif
+    return &Cuts::find64_portable;
   }
 
-  uint32_t* scan_portable(const uint8_t* p, size_t n, uint32_t* out) const {
-    for (size_t k = 0; k < n; k += 64) out = write_positions(mask(p + k, 64), uint32_t(k), out);
+  static uint32_t* write_places(uint64_t cuts, uint32_t base, uint32_t* out) {
+    for (; cuts; cuts &= cuts - 1) *out++ = base + uint32_t(std::countr_zero(cuts));
     return out;
+  }
+
+  uint32_t* find64_portable(const uint8_t* p, uint64_t asked, uint32_t base, uint32_t* out) const {
+    uint64_t cuts = 0;
+    uint8_t before = before_[*(p - 1)];
+    for (size_t k = 0; k < 64; k++) {
+      cuts |= uint64_t((before & after_[p[k]]) != 0) << k;
+      before = before_[p[k]];
+    }
+    return write_places(cuts & asked, base, out);
   }
 
 #if SPM_X86
-  // 64 borders at a time: a table of 128 bytes is two registers, and one instruction looks all up.
-  __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2"))) uint32_t* scan_avx512(
-      const uint8_t* p, size_t n, uint32_t* out) const {
-    const __m512i before_low = _mm512_loadu_si512(before_.data()),
-                  before_high = _mm512_loadu_si512(before_.data() + 64),
-                  after_low = _mm512_loadu_si512(after_.data()),
-                  after_high = _mm512_loadu_si512(after_.data() + 64),
-                  before_other = _mm512_set1_epi8(char(before_[0x80])),
-                  after_other = _mm512_set1_epi8(char(after_[0xFF])), zero = _mm512_setzero_si512();
-    alignas(64) uint8_t counting[64];
-    for (int i = 0; i < 64; i++) counting[i] = uint8_t(i);
-    const __m512i indices = _mm512_load_si512(counting);
-    for (size_t k = 0; k < n; k += 64) {
-      __m512i x = _mm512_loadu_si512(p + k - 1), y = _mm512_loadu_si512(p + k);
-      __m512i before = _mm512_permutex2var_epi8(before_low, x, before_high);
-      __m512i after = _mm512_permutex2var_epi8(after_low, y, after_high);
-      if (__mmask64 other = _mm512_movepi8_mask(_mm512_or_si512(x, y))) {
-        __mmask64 mark = _mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8(char(0x81)));
-        __mmask64 lead = _mm512_cmpge_epu8_mask(y, _mm512_set1_epi8(char(0xC0)));
-        before = _mm512_mask_mov_epi8(before, _mm512_movepi8_mask(x), before_other);
-        before = _mm512_mask_mov_epi8(before, mark, zero);
-        after = _mm512_mask_mov_epi8(after, _mm512_movepi8_mask(y), zero);
-        after = _mm512_mask_mov_epi8(after, lead, after_other);
-        (void)other;
-      }
-      __mmask64 cuts = _mm512_test_epi8_mask(before, after);
-      __m512i packed = _mm512_maskz_compress_epi8(cuts, indices);
-      int count = std::popcount(uint64_t(cuts));
-      for (int i = 0; i < count; i += 16) {
-        __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(packed));
-        _mm512_storeu_si512(out + i, _mm512_add_epi32(wide, _mm512_set1_epi32(int(k))));
-        packed = _mm512_shuffle_i64x2(packed, packed, 0x39);  // the next 16 bytes
-      }
-      out += count;
+  // A table of 128 bytes is two registers, and one instruction looks 64 bytes up.
+  __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2"))) uint32_t* find64_avx512(
+      const uint8_t* p, uint64_t asked, uint32_t base, uint32_t* out) const {
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i x = _mm512_loadu_si512(p - 1), y = _mm512_loadu_si512(p);
+    __m512i before = _mm512_permutex2var_epi8(_mm512_loadu_si512(&before_[0]), x, _mm512_loadu_si512(&before_[64]));
+    __m512i after = _mm512_permutex2var_epi8(_mm512_loadu_si512(&after_[0]), y, _mm512_loadu_si512(&after_[64]));
+    if (_mm512_movepi8_mask(_mm512_or_si512(x, y))) {  // not all are ASCII
+      __mmask64 mark = _mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8(char(0x81)));
+      __mmask64 lead = _mm512_cmpge_epu8_mask(y, _mm512_set1_epi8(char(0xC0)));
+      before = _mm512_mask_mov_epi8(before, _mm512_movepi8_mask(x), _mm512_set1_epi8(char(before_[0x80])));
+      before = _mm512_mask_mov_epi8(before, mark, zero);
+      after = _mm512_mask_mov_epi8(after, _mm512_movepi8_mask(y), zero);
+      after = _mm512_mask_mov_epi8(after, lead, _mm512_set1_epi8(char(after_[0xFF])));
     }
-    return out;
+    __mmask64 cuts = _mm512_mask_test_epi8_mask(asked, before, after);
+    __m512i packed = _mm512_maskz_compress_epi8(cuts, _mm512_loadu_si512(kPlaces.data()));
+    int count = std::popcount(uint64_t(cuts));
+    for (int i = 0; i < count; i += 16) {
+      __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(packed));
+      _mm512_storeu_si512(out + i, _mm512_add_epi32(wide, _mm512_set1_epi32(int(base))));
+      packed = _mm512_shuffle_i64x2(packed, packed, 0x39);  // the next 16 bytes
+    }
+    return out + count;
   }
 
-  // A table of 128 bytes is looked up 16 bytes at a time. `chained` holds each 16 xor those before;
-  // an index that has gone below zero finds nothing, so that what remains is the right one alone.
-  using Chained = std::array<uint8_t, 128>;
-  static Chained chain(const std::array<uint8_t, 256>& table) {
-    Chained chained{};
-    for (int i = 0; i < 128; i++) chained[i] = table[i] ^ (i < 16 ? 0 : table[i - 16]);
-    return chained;
-  }
-
-  __attribute__((target("avx2"))) static __m256i look_up_avx2(const __m256i (&chained)[8], __m256i x) {
-    __m256i found = _mm256_shuffle_epi8(chained[0], x);
-    for (int i = 1; i < 8; i++) {
+  // A table of 128 bytes is looked up 16 bytes at a time. The table is chained: each 16 xor those before.
+  // An index that has gone below zero finds nothing, so that what remains is the right one alone.
+  __attribute__((target("avx2"))) static __m256i look_up_avx2(const std::array<uint8_t, 128>& chained, __m256i x) {
+    __m256i found = _mm256_setzero_si256();
+    for (int i = 0; i < 8; i++) {
+      __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&chained[16 * i]));
+      found = _mm256_xor_si256(found, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(part), x));
       x = _mm256_sub_epi8(x, _mm256_set1_epi8(16));
-      found = _mm256_xor_si256(found, _mm256_shuffle_epi8(chained[i], x));
     }
     return found;
   }
 
-  __attribute__((target("avx2"))) uint32_t* scan_avx2(const uint8_t* p, size_t n, uint32_t* out) const {
-    const Chained chained_before = chain(before_), chained_after = chain(after_);
-    __m256i before_table[8], after_table[8];
-    for (int i = 0; i < 8; i++) {
-      auto load = [&](const Chained& c) __attribute__((target("avx2"))) {
-        return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)(c.data() + 16 * i)));
-      };
-      before_table[i] = load(chained_before);
-      after_table[i] = load(chained_after);
+  __attribute__((target("avx2"))) uint32_t cuts32_avx2(const uint8_t* p) const {
+    const __m256i low = _mm256_set1_epi8(0x7F);
+    __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p - 1));
+    __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    __m256i before = look_up_avx2(chained_before_, _mm256_and_si256(x, low));
+    __m256i after = look_up_avx2(chained_after_, _mm256_and_si256(y, low));
+    if (_mm256_movemask_epi8(_mm256_or_si256(x, y))) {  // not all are ASCII
+      __m256i mark = _mm256_cmpeq_epi8(x, _mm256_set1_epi8(char(0x81)));
+      __m256i lead = _mm256_cmpeq_epi8(_mm256_max_epu8(y, _mm256_set1_epi8(char(0xC0))), y);
+      before = _mm256_blendv_epi8(before, _mm256_set1_epi8(char(before_[0x80])), x);
+      before = _mm256_andnot_si256(mark, before);
+      after = _mm256_blendv_epi8(after, _mm256_and_si256(lead, _mm256_set1_epi8(char(after_[0xFF]))), y);
     }
-    const __m256i low = _mm256_set1_epi8(0x7F), zero = _mm256_setzero_si256(),
-                  before_other = _mm256_set1_epi8(char(before_[0x80])),
-                  after_other = _mm256_set1_epi8(char(after_[0xFF]));
-    auto half = [&](const uint8_t* q) __attribute__((target("avx2"))) {
-      __m256i x = _mm256_loadu_si256((const __m256i*)(q - 1)), y = _mm256_loadu_si256((const __m256i*)q);
-      __m256i before = look_up_avx2(before_table, _mm256_and_si256(x, low));
-      __m256i after = look_up_avx2(after_table, _mm256_and_si256(y, low));
-      if (_mm256_movemask_epi8(_mm256_or_si256(x, y))) {
-        __m256i mark = _mm256_cmpeq_epi8(x, _mm256_set1_epi8(char(0x81)));
-        __m256i lead = _mm256_cmpeq_epi8(_mm256_max_epu8(y, _mm256_set1_epi8(char(0xC0))), y);
-        before = _mm256_andnot_si256(mark, _mm256_blendv_epi8(before, before_other, x));
-        after = _mm256_blendv_epi8(after, _mm256_and_si256(lead, after_other), y);
-      }
-      __m256i none = _mm256_cmpeq_epi8(_mm256_and_si256(before, after), zero);
-      return ~uint32_t(_mm256_movemask_epi8(none));
-    };
-    for (size_t k = 0; k < n; k += 64) {
-      uint64_t cuts = half(p + k) | uint64_t(half(p + k + 32)) << 32;
-      out = write_positions(cuts, uint32_t(k), out);
-    }
-    return out;
+    __m256i none = _mm256_cmpeq_epi8(_mm256_and_si256(before, after), _mm256_setzero_si256());
+    return ~uint32_t(_mm256_movemask_epi8(none));
+  }
+
+  __attribute__((target("avx2"))) uint32_t* find64_avx2(const uint8_t* p, uint64_t asked, uint32_t base,
+                                                        uint32_t* out) const {
+    uint64_t cuts = cuts32_avx2(p) | uint64_t(cuts32_avx2(p + 32)) << 32;
+    return write_places(cuts & asked, base, out);
   }
 #endif
 
 #if SPM_NEON
   // Two registers of four times 16 bytes hold a table; an index beyond one finds zero there.
-  static uint8x16_t look_up_neon(const uint8x16x4_t& low, const uint8x16x4_t& high, uint8x16_t x) {
-    return vorrq_u8(vqtbl4q_u8(low, x), vqtbl4q_u8(high, vsubq_u8(x, vdupq_n_u8(64))));
+  static uint8x16_t look_up_neon(const std::array<uint8_t, 256>& table, uint8x16_t x) {
+    uint8x16_t low = vqtbl4q_u8(vld1q_u8_x4(&table[0]), x);
+    return vorrq_u8(low, vqtbl4q_u8(vld1q_u8_x4(&table[64]), vsubq_u8(x, vdupq_n_u8(64))));
   }
 
-  uint32_t* scan_neon(const uint8_t* p, size_t n, uint32_t* out) const {
-    const uint8x16x4_t before_low = vld1q_u8_x4(before_.data()), before_high = vld1q_u8_x4(&before_[64]),
-                       after_low = vld1q_u8_x4(after_.data()), after_high = vld1q_u8_x4(&after_[64]);
-    const uint8x16_t before_other = vdupq_n_u8(before_[0x80]), after_other = vdupq_n_u8(after_[0xFF]);
-    for (size_t k = 0; k < n; k += 64) {
-      uint64_t cuts = 0;
-      for (int part = 0; part < 4; part++) {
-        uint8x16_t x = vld1q_u8(p + k + 16 * part - 1), y = vld1q_u8(p + k + 16 * part);
-        uint8x16_t ends_other = vbicq_u8(vcgeq_u8(x, vdupq_n_u8(0x80)), vceqq_u8(x, vdupq_n_u8(0x81)));
-        uint8x16_t leads_other = vcgeq_u8(y, vdupq_n_u8(0xC0));
-        uint8x16_t before = vorrq_u8(look_up_neon(before_low, before_high, x), vandq_u8(ends_other, before_other));
-        uint8x16_t after = vorrq_u8(look_up_neon(after_low, after_high, y), vandq_u8(leads_other, after_other));
-        uint8x16_t cut = vtstq_u8(before, after);
-        const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ull));
-        uint8x16_t chosen = vandq_u8(cut, bits);
-        cuts |= uint64_t(vaddv_u8(vget_low_u8(chosen)) | vaddv_u8(vget_high_u8(chosen)) << 8) << 16 * part;
-      }
-      out = write_positions(cuts, uint32_t(k), out);
-    }
-    return out;
+  uint32_t cuts16_neon(const uint8_t* p) const {
+    uint8x16_t x = vld1q_u8(p - 1), y = vld1q_u8(p);
+    uint8x16_t ends_other = vbicq_u8(vcgeq_u8(x, vdupq_n_u8(0x80)), vceqq_u8(x, vdupq_n_u8(0x81)));
+    uint8x16_t leads_other = vcgeq_u8(y, vdupq_n_u8(0xC0));
+    uint8x16_t before = vorrq_u8(look_up_neon(before_, x), vandq_u8(ends_other, vdupq_n_u8(before_[0x80])));
+    uint8x16_t after = vorrq_u8(look_up_neon(after_, y), vandq_u8(leads_other, vdupq_n_u8(after_[0xFF])));
+    const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ull));
+    uint8x16_t cut = vandq_u8(vtstq_u8(before, after), bits);
+    return uint32_t(vaddv_u8(vget_low_u8(cut))) | uint32_t(vaddv_u8(vget_high_u8(cut))) << 8;
+  }
+
+  uint32_t* find64_neon(const uint8_t* p, uint64_t asked, uint32_t base, uint32_t* out) const {
+    uint64_t cuts = 0;
+    for (int part = 0; part < 4; part++) cuts |= uint64_t(cuts16_neon(p + 16 * part)) << 16 * part;
+    return write_places(cuts & asked, base, out);
   }
 #endif
 
   std::array<uint8_t, 256> before_{}, after_{};
-  Isa isa_;
+  std::array<uint8_t, 128> chained_before_{}, chained_after_{};
+  Find64 find64_;
 };
 
 }  // namespace spm

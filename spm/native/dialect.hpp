@@ -47,12 +47,18 @@ class Dialect {
   const DialectRules& rules() const { return rules_; }
   size_t most_threads() const { return encoder_.kept(); }
 
+  // What a thread encodes with; it may keep it for many texts.
+  Encoder::Lease lease() const { return Encoder::Lease(encoder_); }
+
   // Appends the ids of a text.
   void encode(Text text, EncodeOptions options, Ids& ids) const {
-    Encoder::Lease scratch(encoder_);
+    Encoder::Lease scratch = lease();
+    encode(text, options, ids, *scratch);
+  }
+  void encode(Text text, EncodeOptions options, Ids& ids, Encoder::Scratch& scratch) const {
     if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
     size_t first = ids.size();
-    visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, *scratch); });
+    visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, scratch); });
     encoder_.join_unknown(first, ids, nullptr);
     if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
   }
