@@ -195,8 +195,9 @@ def _depends_on_the_rest(tok: Tokenizer) -> bool:
     if tok.dialect == "llama.cpp":
         return False
     rules, vocab = tok.vocab.normalization, tok.vocab
-    spaced = any(b" " in vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
-    return bool(tok._dialect.unused or spaced or not (rules and rules.only_spaces_change))
+    whole = b"".join(vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
+    found_twice = any(char.encode() in whole for char in " \u2581\ufffd")
+    return bool(tok._dialect.unused or found_twice or not (rules and rules.only_spaces_change))
 
 
 def _stream_encoder(tok: Tokenizer, case: Case) -> bool:
