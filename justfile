@@ -43,3 +43,8 @@ differential *args:
 # The speed table, beside the programs that are installed: just bench encode --models a.model --texts b.txt
 bench *args:
     {{python}} -m tools.bench {{args}}
+
+# Inputs that nobody wrote, under sanitizers: just fuzz --minutes 60 (needs clang's libFuzzer, and atheris)
+[unix]
+fuzz *args:
+    {{python}} -m tools.fuzz {{args}}
