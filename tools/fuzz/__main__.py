@@ -19,11 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if lacks := missing(chosen):
         print(lacks, file=sys.stderr)
         return 2
+    seconds = max(int(60 * args.minutes / len(chosen)), 1)
+    print(f"{len(chosen)} targets, {seconds} s each, in {args.folder}", flush=True)
     for target in chosen:
         if target.sanitizers:
             build(target, args.folder)
-    seconds = max(int(60 * args.minutes / len(chosen)), 1)
-    print(f"{len(chosen)} targets, {seconds} s each, in {args.folder}", flush=True)
     wrong = 0
     for target in chosen:
         result = run(target, args.folder, seconds)

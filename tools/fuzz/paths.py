@@ -156,6 +156,7 @@ def _check(tok: Tokenizer, reference: Any, text: bytes) -> None:
     assert spans.tolist() == [[token.begin, token.end] for token in tokens], text
     assert tok.count(text, add_special=False) == len(ids), text
     _check_decoding(tok, ids)
+    _check_stream(tok, text, ids)
     if reference is not None:
         expected = reference.Encode(text, return_type="offset_mapping")
         assert expected["ids"] == ids, text
@@ -176,6 +177,17 @@ def _encoded(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | st
             return tok.encode(text, add_special=False, parse_special=parse_special)
         except EncodeError as error:
             return str(error)
+
+
+def _check_stream(tok: Tokenizer, text: bytes, ids: list[int]) -> None:
+    """A stream of the text's characters, which must be some."""
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError:
+        return
+    stream = tok.stream_encoder(add_special=False)
+    found = [i for character in characters for i in stream.push(character)] + stream.flush()
+    assert found == ids, text
 
 
 def _check_decoding(tok: Tokenizer, ids: list[int]) -> None:
