@@ -525,7 +525,7 @@ class Encoder {
       row.push_back({symbols_.of_character(c.code), uint32_t(at), c.code});
       at += c.size;
     }
-    if (row.size() > Merger::kShort)
+    if (row.size() > ShortRow::kMost)
       merge_long(row, scratch);
     else if (row.size() > 1)
       row.resize(merger_.merge_short(row.data(), row.size()));

@@ -16,44 +16,91 @@ struct Node {
   Code code;
 };
 
-class Merger {
+// A short row while it merges. For a few symbols, looking for the best bigram again and again beats any
+// agenda. A bigram's key is its rank, its place and what it makes, in this order, so that the smallest
+// is the best and of equal ranks the leftmost. A merge leaves a gap where its right half was. What is
+// merged can hardly be predicted, so a step has no branch: both ends have a symbol that is none.
+class ShortRow {
  public:
-  static constexpr size_t kShort = 32;  // symbols
+  static constexpr size_t kMost = 32;  // symbols
 
-  explicit Merger(const Symbols& symbols) : symbols_(symbols) {}
+  ShortRow() = default;
+  ShortRow(const Symbols& symbols, const Node* row, size_t n) : alive_((uint64_t(4) << n) - 1), n_(n) {
+    row_[0] = row_[n + 1] = kNoSymbol;
+    for (size_t i = 0; i < n; i++) row_[i + 1] = row[i].symbol;
+    rounded_ = std::max<size_t>(16, (n + 8) & ~size_t(7));
+    keys_[0] = kNever;
+    for (size_t i = 1; i < n; i++) keys_[i] = key(i, of_characters(symbols, row[i - 1], row[i]));
+    for (size_t i = n; i < rounded_; i++) keys_[i] = kNever;
+  }
 
-  // For a few symbols, looking for the best bigram again and again beats any agenda. A bigram's key is
-  // its rank, its place and what it makes, in this order, so that the smallest is the best and of equal
-  // ranks the leftmost. A merge leaves a gap where its right half was. What is merged can hardly be
-  // predicted, so there is no branch but the end: the row has a symbol that is none at both ends.
-  // `row` has n <= kShort symbols; returns how many remain.
-  size_t merge_short(Node* row, size_t n) const {
-    Symbol symbols[kShort + 2];
-    uint64_t keys[kShort + 8];
-    uint64_t alive = (uint64_t(4) << n) - 1;  // places 0 and n + 1 are the ends
-    symbols[0] = symbols[n + 1] = kNoSymbol;
-    for (size_t i = 0; i < n; i++) symbols[i + 1] = row[i].symbol;
-    for (size_t i = 1; i < n; i++) keys[i] = key(i, bigram_of_characters(row[i - 1], row[i]));
-    size_t rounded = (n + 8) & ~size_t(7);
-    keys[0] = kNever;
-    for (size_t i = n; i < rounded; i++) keys[i] = kNever;
-    for (;;) {
-      uint64_t best = smallest(keys, rounded);
-      if (best == kNever) break;
-      size_t left = best >> 22 & 63;
-      size_t right = next(alive, left), behind = next(alive, right), before = previous(alive, left);
-      Symbol merged = symbols[left] = Symbol(best & ((1u << 22) - 1));
-      alive &= ~(uint64_t(1) << right);
-      keys[right] = kNever;
-      keys[left] = key(left, symbols_.bigram(merged, symbols[behind]));
-      keys[before] = key(before, symbols_.bigram(symbols[before], merged));
-    }
+  // Makes the best merge; false if there is none.
+  bool step(const Symbols& symbols) {
+    uint64_t best = smallest();
+    if (best == kNever) return false;
+    size_t left = best >> 22 & 63, right = next(left), behind = next(right), before = previous(left);
+    Symbol merged = row_[left] = Symbol(best & ((1u << 22) - 1));
+    alive_ &= ~(uint64_t(1) << right);
+    keys_[right] = kNever;
+    keys_[left] = key(left, symbols.bigram(merged, row_[behind]));
+    keys_[before] = key(before, symbols.bigram(row_[before], merged));
+    return true;
+  }
+
+  // Leaves what remains at the beginning of the row that it was made of; returns how many.
+  size_t write(Node* row) const {
     size_t kept = 0;
-    for (size_t i = next(alive, 0); i <= n; i = next(alive, i)) {
+    for (size_t i = next(0); i <= n_; i = next(i)) {
       row[kept] = row[i - 1];
-      row[kept++].symbol = symbols[i];
+      row[kept++].symbol = row_[i];
     }
     return kept;
+  }
+
+ private:
+  static constexpr uint64_t kNever = ~0ull;
+
+  static Bigram of_characters(const Symbols& symbols, const Node& left, const Node& right) {
+    return (left.code | right.code) < 128 ? symbols.ascii_bigram(left.code, right.code)
+                                          : symbols.bigram(left.symbol, right.symbol);
+  }
+
+  static uint64_t key(size_t place, Bigram bigram) {
+    uint64_t key = (uint64_t(bigram.rank) << 6 | place) << 22 | (bigram.merged & ((1u << 22) - 1));
+    return bigram.merged == kNoSymbol ? kNever : key;
+  }
+
+  // Most rows are of fewer than sixteen.
+  uint64_t smallest() const {
+    uint64_t least = std::min(smallest_of_eight(keys_), smallest_of_eight(keys_ + 8));
+    for (const uint64_t* k = keys_ + 16; k < keys_ + rounded_; k += 8) least = std::min(least, smallest_of_eight(k));
+    return least;
+  }
+  static uint64_t smallest_of_eight(const uint64_t* k) {
+    uint64_t a = std::min(k[0], k[1]), b = std::min(k[2], k[3]), c = std::min(k[4], k[5]), d = std::min(k[6], k[7]);
+    return std::min(std::min(a, b), std::min(c, d));
+  }
+
+  size_t next(size_t place) const { return size_t(std::countr_zero(alive_ & (~uint64_t(1) << place))); }
+  size_t previous(size_t place) const {
+    return 63 - size_t(std::countl_zero(alive_ & ((uint64_t(1) << place) - 1)));
+  }
+
+  uint64_t alive_;  // the places that are no gaps; 0 and n + 1 are the ends
+  size_t n_, rounded_;
+  Symbol row_[kMost + 2];
+  uint64_t keys_[kMost + 8];
+};
+
+class Merger {
+ public:
+  explicit Merger(const Symbols& symbols) : symbols_(symbols) {}
+
+  // `row` has n <= ShortRow::kMost symbols; returns how many remain, at its beginning.
+  size_t merge_short(Node* row, size_t n) const {
+    ShortRow merging(symbols_, row, n);
+    while (merging.step(symbols_)) {}
+    return merging.write(row);
   }
 
   // As in the specification. An entry is outdated if its left symbol would now merge at another rank;
@@ -97,35 +144,6 @@ class Merger {
 
  private:
   static constexpr uint32_t kSwallowed = std::numeric_limits<uint32_t>::max();
-  Bigram bigram_of_characters(const Node& left, const Node& right) const {
-    return (left.code | right.code) < 128 ? symbols_.ascii_bigram(left.code, right.code)
-                                          : symbols_.bigram(left.symbol, right.symbol);
-  }
-
-  static constexpr uint64_t kNever = ~0ull;
-
-  static uint64_t key(size_t place, Bigram bigram) {
-    uint64_t key = (uint64_t(bigram.rank) << 6 | place) << 22 | (bigram.merged & ((1u << 22) - 1));
-    return bigram.merged == kNoSymbol ? kNever : key;
-  }
-
-  // Eight at a time and without a branch.
-  static uint64_t smallest(const uint64_t* keys, size_t n) {
-    uint64_t least = kNever;
-    for (const uint64_t* k = keys; k < keys + n; k += 8) {
-      uint64_t a = std::min(k[0], k[1]), b = std::min(k[2], k[3]);
-      uint64_t c = std::min(k[4], k[5]), d = std::min(k[6], k[7]);
-      least = std::min(least, std::min(std::min(a, b), std::min(c, d)));
-    }
-    return least;
-  }
-
-  static size_t next(uint64_t alive, size_t place) {
-    return size_t(std::countr_zero(alive & (~uint64_t(1) << place)));
-  }
-  static size_t previous(uint64_t alive, size_t place) {
-    return 63 - size_t(std::countl_zero(alive & ((uint64_t(1) << place) - 1)));
-  }
 
   const Symbols& symbols_;
 };

@@ -86,7 +86,7 @@ class PairTable {
         found = slot[k] >> 22 == key ? Symbol(slot[k] & kMergedBits) : found;
         empty |= slot[k] == kEmpty;
       }
-      if (empty || found != kNoSymbol) [[likely]]
+      if (empty | (found != kNoSymbol)) [[likely]]
         return found;
     }
   }
@@ -196,7 +196,6 @@ inline bool is_character(std::string_view text, Code& code) {
   return c.size == text.size();
 }
 
-// Pieces come in the order of their ranks, and are numbered so.
 class Symbols {
  public:
   Symbols(const std::vector<Mergeable>& pieces, uint64_t seed) : pairs_(seed) {
@@ -208,6 +207,7 @@ class Symbols {
       ids_.push_back(piece.id);
       ranks_.push_back(piece.rank);
     }
+    ranks_.push_back(kNoRank);
     collect_pairs(pieces, seed);
     for (Code x = 0; x < 128; x++)
       for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = bigram(characters_[x], characters_[y]);
@@ -224,8 +224,7 @@ class Symbols {
 
  private:
   Bigram bigram_of(Symbol merged) const {
-    if (!has_ties_) return {merged, merged};
-    return merged == kNoSymbol ? Bigram{} : Bigram{ranks_[merged], merged};
+    return {ranks_[std::min<size_t>(merged, ranks_.size() - 1)], merged};
   }
 
   void collect_pairs(const std::vector<Mergeable>& pieces, uint64_t seed) {
@@ -244,8 +243,6 @@ class Symbols {
       }
     }
     pairs_.build(pairs);
-    for (size_t i = 1; i < pairs.size(); i++)  // they come in the order of what they make
-      has_ties_ |= pairs[i].merged != pairs[i - 1].merged && ranks_[pairs[i].merged] == ranks_[pairs[i - 1].merged];
   }
 
   // The symbol of one half of a piece; a character becomes one if it is none yet.
@@ -265,8 +262,7 @@ class Symbols {
   CharacterTable<Symbol> characters_{kNoSymbol};
   PairTable pairs_;
   std::vector<int32_t> ids_;
-  std::vector<Rank> ranks_;  // of pieces
-  bool has_ties_ = false;    // otherwise a piece's number is as good as its rank
+  std::vector<Rank> ranks_;  // of pieces, and kNoRank for all that is none
   std::vector<Bigram> ascii_ = std::vector<Bigram>(128 * 128);
 };
 
