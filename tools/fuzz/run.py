@@ -13,6 +13,7 @@ from tools.fuzz.seeds import seeds
 from tools.fuzz.targets import Target
 
 MINIMISE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 180  # more than one slow input takes
 _LIMITS: Final = ["-timeout=60", "-rss_limit_mb=3072"]
 _FOUND: Final = ("crash-", "timeout-", "oom-", "leak-")
 
@@ -24,7 +25,7 @@ class Result:
     executions: int
     edges: int  # covered
     findings: list[Path]
-    failure: str  # why it did not run, if it did not
+    failure: str  # the sanitizer's words, or why it did not run; empty if all went well
 
     def __str__(self) -> str:
         line = (
@@ -43,12 +44,13 @@ def run(target: Target, folder: Path, seconds: int) -> Result:
         (corpus / name).write_bytes(data)
     options = [f"-max_total_time={seconds}", f"-max_len={target.max_size}", "-print_final_stats=1"]
     command = [*target.command(folder), *options, *_LIMITS, f"-artifact_prefix={found}/"]
-    status = _libfuzzer([*command, str(corpus)], target, log)
+    others = [directory for name in target.also if (directory := folder / "corpus" / name).exists()]
+    status = _libfuzzer([*command, *map(str, [corpus, *others])], target, log, seconds)
     told = log.read_text("utf-8", "replace")
     findings = [
         _minimised(path, target, folder) for path in found.iterdir() if path.name.startswith(_FOUND)
     ]
-    failure = told.strip().rpartition("\n")[2] if status and not findings else ""
+    failure = _reason(told) if status else ""
     return Result(
         _last(r"number_of_executed_units: (\d+)", told),
         _last(r"cov: (\d+)", told),
@@ -57,10 +59,24 @@ def run(target: Target, folder: Path, seconds: int) -> Result:
     )
 
 
-def _libfuzzer(command: list[str], target: Target, log: Path) -> int:
+def _libfuzzer(command: list[str], target: Target, log: Path, seconds: int) -> int:
+    """Its exit status. After a race is reported a process may never end, so it is ended."""
     env = {**os.environ, **dict(target.env)}
     with log.open("wb") as out:
-        return subprocess.run(command, stdout=out, stderr=out, env=env).returncode
+        try:
+            limit = seconds + PATIENCE_SECONDS
+            return subprocess.run(
+                command, stdout=out, stderr=out, env=env, timeout=limit
+            ).returncode
+        except subprocess.TimeoutExpired:
+            out.write(b"\nSUMMARY: ended, since it did not end by itself\n")
+            return 1
+
+
+def _reason(told: str) -> str:
+    """What a sanitizer found first, or else the last line."""
+    found = re.findall(r"^(?:DIFFERS|SUMMARY|==\d+== ?ERROR): .*", told, re.MULTILINE)
+    return str((found or told.strip().splitlines()[-1:] or ["it said nothing"])[0])
 
 
 def _last(pattern: str, text: str) -> int:
@@ -73,5 +89,5 @@ def _minimised(path: Path, target: Target, folder: Path) -> Path:
     options = ["-minimize_crash=1", f"-max_total_time={MINIMISE_SECONDS}"]
     options += [*_LIMITS, f"-exact_artifact_path={smallest}"]
     log = folder / f"{target.name}.minimising.log"
-    _libfuzzer([*target.command(folder), *options, str(path)], target, log)
+    _libfuzzer([*target.command(folder), *options, str(path)], target, log, MINIMISE_SECONDS)
     return smallest if smallest.exists() else path

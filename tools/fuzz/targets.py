@@ -20,6 +20,7 @@ _IGNORED: Final = [
     f"-fsanitize-ignorelist={HERE / 'ignored.txt'}",
     f"-fsanitize-coverage-ignorelist={HERE / 'ignored.txt'}",
 ]
+_COUNTED: Final = [f"-fsanitize-coverage-allowlist={HERE / 'counted.txt'}"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Target:
     sanitizers: str = ""
     max_size: int = 1024  # bytes of an input
     env: tuple[tuple[str, str], ...] = ()
+    also: tuple[str, ...] = ()  # targets whose inputs mean the same
 
     def command(self, folder: Path) -> list[str]:
         """What runs it, before the options of libFuzzer."""
@@ -44,6 +46,7 @@ class Target:
 
 
 _MEMORY = "address,undefined"
+_THREADS = "thread"
 _PURE = (("SPM_NATIVE", "0"),)
 
 TARGETS: Final = (
@@ -54,10 +57,10 @@ TARGETS: Final = (
     Target("normalizer", "sentencepiece's normaliser and charsmaps", _MEMORY),
     Target("decoder", "ids to text", _MEMORY),
     Target("containers", "the long lists of both file formats", _MEMORY, 4096),
-    Target("threads", "many threads, one dialect", "thread"),
+    Target("threads", "many threads, one dialect", _THREADS, also=("encode", "units")),
     Target("gguf", "the GGUF reader", "", 1 << 15, _PURE),
     Target("model", "the sentencepiece reader", "", 1 << 15, _PURE),
-    Target("paths", "specification, core and sentencepiece"),
+    Target("paths", "specification, core and sentencepiece", also=("encode",)),
 )
 
 
@@ -84,13 +87,12 @@ def _has_libfuzzer() -> bool:
 def build(target: Target, folder: Path) -> None:
     """Compile a harness unless it is newer than all that it is made of."""
     binary, source = target.binary(folder), HERE / f"{target.name}.cpp"
-    parts = [source, *HERE.glob("*.hpp"), *NATIVE.glob("*.hpp"), HERE / "ignored.txt"]
+    parts = [source, *HERE.glob("*.hpp"), *NATIVE.glob("*.hpp"), *HERE.glob("*.txt")]
     newest = max(part.stat().st_mtime for part in parts)
     if binary.exists() and binary.stat().st_mtime > newest:
         return
     binary.parent.mkdir(parents=True, exist_ok=True)
-    sanitize = f"-fsanitize=fuzzer,{target.sanitizers}"
+    flags = [*_FLAGS, f"-fsanitize=fuzzer,{target.sanitizers}", *_IGNORED]
+    flags += _COUNTED if target.sanitizers == _THREADS else []
     assert CLANG is not None
-    subprocess.run(
-        [CLANG, *_FLAGS, sanitize, *_IGNORED, str(source), "-o", str(binary)], check=True
-    )
+    subprocess.run([CLANG, *flags, str(source), "-o", str(binary)], check=True)
