@@ -63,6 +63,35 @@ class Dialect {
     if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
   }
 
+  // The same for a valid text that comes in parts, so that no memory is touched for all of it at once:
+  // source.append_part(n, text) appends some n characters and says whether there are more.
+  bool takes_parts(EncodeOptions options) const {
+    return !rules_.normalizes && specials_[options.parse_special].empty();
+  }
+  template <class Source>
+  void encode_parts(Source& source, EncodeOptions options, Ids& ids) const {
+    Encoder::Lease scratch = lease();
+    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
+    size_t first = ids.size();
+    bool prefix = rules_.prefix && options.begins;
+    std::string text;
+    for (bool more = true; more;) {
+      more = source.append_part(std::max(kPart, text.size()), text);
+      size_t cut = more ? encoder_.last_cut(text, text.size()) : text.size();
+      if (cut == 0) continue;  // one unit so far
+      try {
+        encoder_.encode({text.data(), cut}, prefix, ids, *scratch);
+      } catch (const NoPieceForByte&) {
+        while (more) text.clear(), more = source.append_part(kPart, text);  // what is no text is told first
+        throw;
+      }
+      text.erase(0, cut);
+      prefix = false;
+    }
+    encoder_.join_unknown(first, ids, nullptr);
+    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+  }
+
   // The same, the parts of long stretches on several threads.
   void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
     size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);

@@ -87,17 +87,37 @@ class TextOf {
   // Needs no lock of the interpreter's. Throws LoneSurrogate.
   spm::Text read(std::string& buffer) const {
     if (kind_ == 0) return text_;
-    if (kind_ == 1) spm::write_utf8(static_cast<const uint8_t*>(units_), n_, buffer);
-    if (kind_ == 2) spm::write_utf8(static_cast<const uint16_t*>(units_), n_, buffer);
-    if (kind_ == 4) spm::write_utf8(static_cast<const uint32_t*>(units_), n_, buffer);
+    buffer.clear();
+    append(0, n_, buffer);
     return {buffer, true};
   }
 
+  // A str that is not ASCII can be read a part at a time: appends some `n` characters behind those that
+  // were read so far, and says whether there are more.
+  bool comes_in_parts() const { return kind_ != 0; }
+  bool append_part(size_t n, std::string& buffer) {
+    n = std::min(n, n_ - read_);
+    append(read_, n, buffer);
+    read_ += n;
+    return read_ < n_;
+  }
+
  private:
+  void append(size_t begin, size_t n, std::string& buffer) const {
+    try {
+      if (kind_ == 1) spm::append_utf8(static_cast<const uint8_t*>(units_) + begin, n, buffer);
+      if (kind_ == 2) spm::append_utf8(static_cast<const uint16_t*>(units_) + begin, n, buffer);
+      if (kind_ == 4) spm::append_utf8(static_cast<const uint32_t*>(units_) + begin, n, buffer);
+    } catch (spm::LoneSurrogate& lone) {
+      lone.index += begin;
+      throw;
+    }
+  }
+
   spm::Text text_{};
   int kind_ = 0;  // bytes of a character; 0: `text_` is all there is to read
   const void* units_ = nullptr;
-  size_t n_ = 0;
+  size_t n_ = 0, read_ = 0;
 };
 
 // ---- errors
@@ -230,6 +250,8 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
   TextOf text(read.text);
   size_t threads = worthwhile(self, read.threads, text.size());
   without_gil(text.size() > kLong, [&] {
+    if (threads == 1 && text.comes_in_parts() && self.dialect.takes_parts(read.options))
+      return self.dialect.encode_parts(text, read.options, ids);
     std::string buffer;
     spm::Text bytes = text.read(buffer);
     if (threads > 1)

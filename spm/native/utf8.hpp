@@ -42,13 +42,14 @@ inline uint8_t* write_character(uint32_t c, uint8_t* to) {
   return to;
 }
 
-// Writes `n` characters, one in each of `units`, which are 8, 16 or 32 bits wide. Sixteen ASCII
+// Appends `n` characters, one in each of `units`, which are 8, 16 or 32 bits wide. Sixteen ASCII
 // characters in a row only become narrower.
 template <class Unit>
-void write_utf8(const Unit* units, size_t n, std::string& out) {
+void append_utf8(const Unit* units, size_t n, std::string& out) {
   constexpr size_t kRow = 16;
-  out.resize(utf8_size(units, n));
-  auto* to = reinterpret_cast<uint8_t*>(out.data());
+  size_t begin = out.size();
+  out.resize(begin + utf8_size(units, n));
+  auto* to = reinterpret_cast<uint8_t*>(out.data()) + begin;
   for (size_t i = 0; i < n;) {
     size_t row = std::min(kRow, n - i);
     Unit any = 0;

@@ -90,7 +90,7 @@ void check_merges(const Model& model, const spm::Symbols& symbols, spm::Search& 
   fuzz::expect(texts_of(row, text) == (found ? expected : texts_of(characters, text)),
                "the search in " + fuzz::shown(text));
   row = characters;
-  if (row.size() > spm::Merger::kShort) return;
+  if (row.size() > spm::ShortRow::kMost) return;
   row.resize(merger.merge_short(row.data(), row.size()));
   fuzz::expect(texts_of(row, text) == expected, "merge_short of " + fuzz::shown(text));
 }
