@@ -492,6 +492,20 @@ def test_every_width_of_a_str(text: str) -> None:
     assert specified(tok).encode(text) == tok.encode(text)
 
 
+@pytest.mark.parametrize("before", ["\xe9" * 40_000, "\u65e5" * 20_000, "a\U0001f999" * 20_000])
+def test_half_a_surrogate_pair_is_told_of_before_a_byte_without_a_piece(
+    tmp_path: Path, before: str
+) -> None:
+    entries = [*HEAD, *pieces("▁ a")]  # which spell neither
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries))
+    for text, told in ((before, "has no piece"), (before + "\udc80", f"character {len(before)},")):
+        with pytest.raises(EncodeError, match=told) as core:
+            tok.encode(text)
+        with pytest.raises(EncodeError) as specification:
+            specified(tok).encode(text)
+        assert str(specification.value) == str(core.value)
+
+
 def test_a_second_bos_in_a_batch_is_warned_of_where_it_was_asked_for() -> None:
     tok = golden("identity.gguf")
     for each in (tok, specified(tok)):
