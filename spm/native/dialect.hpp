@@ -56,11 +56,21 @@ class Dialect {
     encode(text, options, ids, *scratch);
   }
   void encode(Text text, EncodeOptions options, Ids& ids, Encoder::Scratch& scratch) const {
-    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
-    size_t first = ids.size();
-    visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, scratch); });
-    encoder_.join_unknown(first, ids, nullptr);
-    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+    between_ends(options, ids, [&] {
+      visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, scratch); });
+    });
+  }
+
+  // The same, the parts of long stretches on several threads.
+  void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
+    size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);
+    Layout layout = lay_out(text, options, false);
+    std::vector<Stretch> parts;
+    for (const Stretch& stretch : layout.stretches)
+      visit_parts(stretch, part_size, [&](const Stretch& part) { return parts.push_back(part), true; });
+    encode_each(parts.size(), options, threads, ids, [&](size_t i, Ids& found, Encoder::Scratch& scratch) {
+      encode(parts[i], found, scratch);
+    });
   }
 
   // The same for a valid text that comes in parts, so that no memory is touched for all of it at once:
@@ -71,45 +81,19 @@ class Dialect {
   template <class Source>
   void encode_parts(Source& source, EncodeOptions options, Ids& ids) const {
     Encoder::Lease scratch = lease();
-    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
-    size_t first = ids.size();
-    bool prefix = rules_.prefix && options.begins;
-    std::string text;
-    for (bool more = true; more;) {
-      more = source.append_part(std::max(kPart, text.size()), text);
-      size_t cut = more ? encoder_.last_cut(text, text.size()) : text.size();
-      if (cut == 0) continue;  // one unit so far
-      try {
-        encoder_.encode({text.data(), cut}, prefix, ids, *scratch);
-      } catch (const NoPieceForByte&) {
-        while (more) text.clear(), more = source.append_part(kPart, text);  // what is no text is told first
-        throw;
-      }
-      text.erase(0, cut);
-      prefix = false;
-    }
-    encoder_.join_unknown(first, ids, nullptr);
-    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+    between_ends(options, ids, [&] { encode_source(source, rules_.prefix && options.begins, ids, *scratch); });
   }
 
-  // The same, the parts of long stretches on several threads.
-  void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
-    size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);
-    Layout layout = lay_out(text, options, false);
-    std::vector<Stretch> parts;
-    for (const Stretch& stretch : layout.stretches)
-      visit_parts(stretch, part_size, [&](const Stretch& part) { return parts.push_back(part), true; });
-    std::vector<Ids> found(parts.size());
-    in_parallel(parts.size(), threads, [&](size_t i) {
-      Encoder::Lease scratch(encoder_);
-      encode(parts[i], found[i], *scratch);
+  // The same for sources whose texts may be cut from each other, on several threads.
+  template <class Source>
+  void encode_parts_in_parallel(std::vector<Source> sources, EncodeOptions options, size_t threads, Ids& ids) const {
+    encode_each(sources.size(), options, threads, ids, [&](size_t i, Ids& found, Encoder::Scratch& scratch) {
+      encode_source(sources[i], rules_.prefix && options.begins && i == 0, found, scratch);
     });
-    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
-    size_t first = ids.size();
-    append_all(found, threads, ids);
-    encoder_.join_unknown(first, ids, nullptr);
-    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
   }
+
+  // Whether a text may be cut between two code points.
+  bool may_cut(Code x, Code y) const { return encoder_.may_cut(x, y); }
 
   // Puts rows of ids one behind the other.
   static void append_all(const std::vector<Ids>& rows, size_t threads, Ids& ids) {
@@ -317,6 +301,45 @@ class Dialect {
       (part.origin ? part.origin_begin : part.begin) += begin;
       if (!visit(part)) return;
       begin = end;
+    }
+  }
+
+  // Lets `encode` append the ids of a whole text between BOS and EOS.
+  template <class Encode>
+  void between_ends(EncodeOptions options, Ids& ids, Encode encode) const {
+    if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
+    size_t first = ids.size();
+    encode();
+    encoder_.join_unknown(first, ids, nullptr);
+    if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
+  }
+
+  // Lets encode(i, ids, scratch) append the ids of part i of a text, on several threads.
+  template <class Encode>
+  void encode_each(size_t n, EncodeOptions options, size_t threads, Ids& ids, Encode encode) const {
+    std::vector<Ids> found(n);
+    in_parallel(n, threads, [&](size_t i) {
+      Encoder::Lease scratch = lease();
+      encode(i, found[i], *scratch);
+    });
+    between_ends(options, ids, [&] { append_all(found, threads, ids); });
+  }
+
+  template <class Source>
+  void encode_source(Source& source, bool prefix, Ids& ids, Encoder::Scratch& scratch) const {
+    std::string text;
+    for (bool more = true; more;) {
+      more = source.append_part(std::max(kPart, text.size()), text);
+      size_t cut = more ? encoder_.last_cut(text, text.size()) : text.size();
+      if (cut == 0) continue;  // one unit so far
+      try {
+        encoder_.encode({text.data(), cut}, prefix, ids, scratch);
+      } catch (const NoPieceForByte&) {
+        while (more) text.clear(), more = source.append_part(kPart, text);  // what is no text is told first
+        throw;
+      }
+      text.erase(0, cut);
+      prefix = false;
     }
   }
 

@@ -207,6 +207,11 @@ class Encoder {
     return spines(*scratch).may_meet(symbol_of_text(left), symbol_of_text(right));
   }
 
+  // Whether a text may be cut between two code points.
+  bool may_cut(Code x, Code y) const {
+    return !joins_.join(x == kMark ? kSpace : x, y == kMark ? kSpace : y);
+  }
+
   // The last place before `limit` where a valid text may be cut, whatever follows; 0 if there is none.
   size_t last_cut(std::string_view text, size_t limit) const {
     while (limit > 0) {

@@ -102,7 +102,27 @@ class TextOf {
     return read_ < n_;
   }
 
+  // Such a str as several of about `size` characters that may be encoded apart.
+  std::vector<TextOf> split(const spm::Dialect& dialect, size_t size) const {
+    std::vector<TextOf> parts;
+    for (size_t begin = 0; begin < n_;) {
+      size_t end = begin + std::min(size, n_ - begin);
+      while (end < n_ && !dialect.may_cut(unit(end - 1), unit(end))) end++;
+      parts.push_back(*this);
+      parts.back().read_ = begin;
+      parts.back().n_ = end;
+      begin = end;
+    }
+    return parts;
+  }
+
  private:
+  spm::Code unit(size_t i) const {
+    if (kind_ == 1) return static_cast<const uint8_t*>(units_)[i];
+    if (kind_ == 2) return static_cast<const uint16_t*>(units_)[i];
+    return static_cast<const uint32_t*>(units_)[i];
+  }
+
   void append(size_t begin, size_t n, std::string& buffer) const {
     try {
       if (kind_ == 1) spm::append_utf8(static_cast<const uint8_t*>(units_) + begin, n, buffer);
@@ -244,20 +264,36 @@ void refuse_parse_special(const Encoder& self, const spm::EncodeOptions& options
   }
 }
 
+// False if something is wrong with the text: one thread finds what comes first.
+bool encode_in_parallel(const Encoder& self, const TextOf& text, spm::EncodeOptions options, size_t threads, spm::Ids& ids) {
+  try {
+    if (text.comes_in_parts() && self.dialect.takes_parts(options)) {
+      size_t size = std::clamp<size_t>(text.size() / (8 * threads), 1 << 16, 1 << 22);
+      self.dialect.encode_parts_in_parallel(text.split(self.dialect, size), options, threads, ids);
+    } else {
+      std::string buffer;
+      self.dialect.encode_in_parallel(text.read(buffer), options, threads, ids);
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (...) {
+    ids.resize(0);
+    return false;
+  }
+}
+
 // Fills `ids`, letting other threads run if the text is long.
 void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
   refuse_parse_special(self, read.options);
   TextOf text(read.text);
   size_t threads = worthwhile(self, read.threads, text.size());
   without_gil(text.size() > kLong, [&] {
-    if (threads == 1 && text.comes_in_parts() && self.dialect.takes_parts(read.options))
+    if (threads > 1 && encode_in_parallel(self, text, read.options, threads, ids)) return;
+    if (text.comes_in_parts() && self.dialect.takes_parts(read.options))
       return self.dialect.encode_parts(text, read.options, ids);
     std::string buffer;
-    spm::Text bytes = text.read(buffer);
-    if (threads > 1)
-      self.dialect.encode_in_parallel(bytes, read.options, threads, ids);
-    else
-      self.dialect.encode(bytes, read.options, ids);
+    self.dialect.encode(text.read(buffer), read.options, ids);
   });
   int32_t bos = self.dialect.rules().bos;
   if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos) warn_of_double_bos(self, 1);
