@@ -328,6 +328,7 @@ class Dialect {
   template <class Source>
   void encode_source(Source& source, bool prefix, Ids& ids, Encoder::Scratch& scratch) const {
     std::string text;
+    ids.room(source.size() / 2);  // rarely more; what is not written to costs nothing
     for (bool more = true; more;) {
       more = source.append_part(std::max(kPart, text.size()), text);
       size_t cut = more ? encoder_.last_cut(text, text.size()) : text.size();

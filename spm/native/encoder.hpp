@@ -11,6 +11,9 @@
 #pragma once
 
 #include <atomic>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -73,6 +76,17 @@ class Ids {
     if (!data) throw std::bad_alloc();
     data_ = data;
     capacity_ = capacity;
+    ask_for_huge_pages();
+  }
+
+  // A page fault for every thousand ids is a tenth of the time that they take.
+  void ask_for_huge_pages() {
+#ifdef __linux__
+    constexpr size_t kHugePage = 2 << 20;
+    auto begin = (reinterpret_cast<uintptr_t>(data_) + kHugePage - 1) & ~(kHugePage - 1);
+    auto end = reinterpret_cast<uintptr_t>(data_ + capacity_) & ~(kHugePage - 1);
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
   }
   size_t size_ = 0, capacity_ = 0;
   int32_t* data_ = nullptr;

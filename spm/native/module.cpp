@@ -82,7 +82,7 @@ class TextOf {
       refuse(std::string("text is ") + Py_TYPE(text)->tp_name + ", expected str or bytes");
     }
   }
-  size_t size() const { return n_ ? n_ * size_t(std::max(kind_, 1)) : text_.bytes.size(); }
+  size_t size() const { return kind_ ? (n_ - read_) * size_t(kind_) : text_.bytes.size(); }
 
   // Needs no lock of the interpreter's. Throws LoneSurrogate.
   spm::Text read(std::string& buffer) const {
