@@ -33,9 +33,11 @@ from tests.making import (
     BYTES,
     HEAD,
     Piece,
+    normalizer_spec,
     piece,
     pieces,
     specified,
+    trainer_spec,
     write_model,
     write_vocab,
 )
@@ -259,6 +261,20 @@ def test_units_do_not_depend_on_what_was_encoded_before(
 
     for _ in range(2):
         assert expected == [answer(tok.encode, text) for text in texts]
+
+
+def test_an_unused_character_among_others_is_the_specification_s(tmp_path: Path) -> None:
+    """Characters that nothing joins are emitted without being merged; one that is UNUSED is not."""
+    unused = piece("\u65e5", 0, 5)
+    entries = [*HEAD, *BYTES, *pieces("▁ a \u672c"), unused]
+    rules = {
+        "trainer": trainer_spec(byte_fallback=True),
+        "normalizer": normalizer_spec(remove=False),
+    }
+    tok = Tokenizer.from_sentencepiece(write_model(tmp_path / "v.model", entries, **rules))
+    for text in ("\u672c" * 6 + "\u65e5" + "\u672c" * 6, " " * 15 + "\u65e5", "a\u65e5"):
+        assert specified(tok).encode(text) == tok.encode(text)
+        assert len(entries) - 1 not in tok.encode(text)
 
 
 def test_units_do_not_depend_on_a_table_that_overflows() -> None:

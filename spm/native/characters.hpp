@@ -17,10 +17,14 @@ struct Lone {
 
 class Characters {
  public:
-  Characters(const Symbols& symbols, const Joins& joins) : basic_(kBasicPlane) {
+  // `unused` ids are none that can be emitted.
+  Characters(const Symbols& symbols, const Joins& joins, std::vector<int32_t> unused) : basic_(kBasicPlane) {
+    std::sort(unused.begin(), unused.end());
     for (Code code = 0; code < kBasicPlane; code++) {
       Symbol symbol = symbols.of_character(code);
-      if (symbol != kNoSymbol) basic_[code].id = symbols.id(symbol);
+      if (symbol == kNoSymbol) continue;
+      int32_t id = symbols.id(symbol);
+      if (!std::binary_search(unused.begin(), unused.end(), id)) basic_[code].id = id;
     }
     joins.visit_all([&](Code x, Code y) {
       uint16_t own = uint16_t(1u << (y * 0x9E3779B9u >> 28));

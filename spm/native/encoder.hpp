@@ -113,7 +113,7 @@ class Encoder {
         seed_(seed),
         symbols_(vocabulary_.pieces, seed),
         joins_(vocabulary_.pieces, seed),
-        characters_(symbols_, joins_),
+        characters_(symbols_, joins_, vocabulary_.unused),
         cuts_(vocabulary_.pieces, joins_, isa),
         merger_(symbols_),
         user_defined_(vocabulary_.user_defined.size(), seed),
