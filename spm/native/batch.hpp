@@ -52,7 +52,8 @@ class Batch {
       bool huge = texts_[i].size() >= kHuge;
       if (huge && begin < i) groups.push_back({begin, i}), begin = i, size = 0;
       size += texts_[i].size();
-      if (size >= wanted || huge || i + 1 == texts_.size()) groups.push_back({begin, i + 1}), begin = i + 1, size = 0;
+      if (size >= wanted || huge || i + 1 == texts_.size())
+        groups.push_back({begin, i + 1}), begin = i + 1, size = 0;
     }
     return groups;
   }

@@ -71,14 +71,18 @@ Owned<Structure>* own(Structure& structure, std::unique_ptr<Structure> child) {
   return owned;
 }
 
-std::unique_ptr<ArrowSchema> schema(const char* format, const char* name, std::unique_ptr<ArrowSchema> child) {
-  auto made = std::make_unique<ArrowSchema>(ArrowSchema{format, name, nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr});
+std::unique_ptr<ArrowSchema> schema(const char* format, const char* name,
+                                    std::unique_ptr<ArrowSchema> child) {
+  auto made = std::make_unique<ArrowSchema>(
+      ArrowSchema{format, name, nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr});
   own(*made, std::move(child));
   return made;
 }
 
-std::unique_ptr<ArrowArray> array(int64_t length, const void* values, nb::handle memory, std::unique_ptr<ArrowArray> child) {
-  auto made = std::make_unique<ArrowArray>(ArrowArray{length, 0, 0, 2, 0, nullptr, nullptr, nullptr, nullptr, nullptr});
+std::unique_ptr<ArrowArray> array(int64_t length, const void* values, nb::handle memory,
+                                  std::unique_ptr<ArrowArray> child) {
+  auto made = std::make_unique<ArrowArray>(
+      ArrowArray{length, 0, 0, 2, 0, nullptr, nullptr, nullptr, nullptr, nullptr});
   Owned<ArrowArray>* owned = own(*made, std::move(child));
   owned->memory = memory.inc_ref().ptr();
   owned->buffers[1] = values;  // the first tells what is null, and nothing is

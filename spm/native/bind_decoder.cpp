@@ -55,8 +55,7 @@ Ids read(const nb::list& list) {
   nb::ft_object_guard guard(list);
   const size_t n = size_t(PyList_GET_SIZE(list.ptr()));
   Ids ids = make_ids(n);
-  for (size_t i = 0; i < n; i++)
-    ids.owned[i] = small_int(PyList_GET_ITEM(list.ptr(), Py_ssize_t(i)));
+  for (size_t i = 0; i < n; i++) ids.owned[i] = small_int(PyList_GET_ITEM(list.ptr(), Py_ssize_t(i)));
   return ids;
 }
 
@@ -120,8 +119,7 @@ class Stream {
   nb::object whole_characters() {
     std::string_view text = text_.view();
     Py_ssize_t taken = 0;
-    PyObject* str =
-        PyUnicode_DecodeUTF8Stateful(text.data(), Py_ssize_t(text.size()), "replace", &taken);
+    PyObject* str = PyUnicode_DecodeUTF8Stateful(text.data(), Py_ssize_t(text.size()), "replace", &taken);
     if (!str) throw nb::python_error();
     text_.drop_front(size_t(taken));
     return nb::steal(str);
@@ -160,6 +158,7 @@ void bind_decoder(nb::module_& m) {
       .def("decode_bytes", &decode<to_bytes, nb::list>)
       .def("decode_bytes", &decode<to_bytes, Array<int32_t>>, "ids"_a.noconvert(), "skip_special"_a)
       .def("decode_bytes", &decode<to_bytes, Array<int64_t>>, "ids"_a.noconvert(), "skip_special"_a)
-      .def("stream", [](const spm::Decoder& d, bool skip) { return new Stream(d, skip); },
-           "skip_special"_a, nb::keep_alive<0, 1>());
+      .def(
+          "stream", [](const spm::Decoder& d, bool skip) { return new Stream(d, skip); }, "skip_special"_a,
+          nb::keep_alive<0, 1>());
 }

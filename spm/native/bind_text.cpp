@@ -20,8 +20,8 @@ spm::Specials* make_specials(nb::list in_order) {
   std::vector<spm::Special> specials;
   for (nb::handle item : in_order) {
     auto special = nb::borrow<nb::tuple>(item);
-    specials.push_back({string(special[0]), nb::cast<int32_t>(special[1]),
-                        nb::cast<bool>(special[2]), nb::cast<bool>(special[3])});
+    specials.push_back({string(special[0]), nb::cast<int32_t>(special[1]), nb::cast<bool>(special[2]),
+                        nb::cast<bool>(special[3])});
   }
   nb::gil_scoped_release without_gil;
   return new spm::Specials(std::move(specials));
@@ -47,8 +47,8 @@ size_t settled(const spm::Specials& specials, nb::bytes text) {
 }
 
 spm::Normalizer* make_normalizer(bool add_dummy_prefix, bool remove_extra_whitespaces,
-                                 bool treat_whitespace_as_suffix, bool escape_whitespaces,
-                                 nb::bytes space, nb::list user_defined, nb::bytes charsmap) {
+                                 bool treat_whitespace_as_suffix, bool escape_whitespaces, nb::bytes space,
+                                 nb::list user_defined, nb::bytes charsmap) {
   spm::NormalizerRules rules{add_dummy_prefix, remove_extra_whitespaces, treat_whitespace_as_suffix,
                              escape_whitespaces, string(space)};
   std::vector<std::string> pieces;
@@ -99,8 +99,7 @@ void bind_text(nb::module_& m) {
       .def("settled", &settled, "text"_a);
   nb::class_<spm::Normalizer>(m, "Normalizer")
       .def(nb::new_(&make_normalizer), "add_dummy_prefix"_a, "remove_extra_whitespaces"_a,
-           "treat_whitespace_as_suffix"_a, "escape_whitespaces"_a, "space"_a, "user_defined"_a,
-           "charsmap"_a)
+           "treat_whitespace_as_suffix"_a, "escape_whitespaces"_a, "space"_a, "user_defined"_a, "charsmap"_a)
       .def("normalize", &normalize, "text"_a)
       .def("normalize_text", &normalize_text, "text"_a);
 }

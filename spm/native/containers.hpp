@@ -103,11 +103,16 @@ class Fields {
     field.wire = key & 7;
     if (field.number < 1 || field.number > kMaxNumber) return false;
     switch (field.wire) {
-      case kVarint: return varint(kValueBytes, field.value);
-      case kEightBytes: return take(8, field.bytes);
-      case kSized: return varint(kKeyBytes, size) && take(size, field.bytes);
-      case kFourBytes: return take(4, field.bytes);
-      default: return false;
+      case kVarint:
+        return varint(kValueBytes, field.value);
+      case kEightBytes:
+        return take(8, field.bytes);
+      case kSized:
+        return varint(kKeyBytes, size) && take(size, field.bytes);
+      case kFourBytes:
+        return take(4, field.bytes);
+      default:
+        return false;
     }
   }
 

@@ -227,8 +227,10 @@ class Cuts {
       const uint8_t* p, uint64_t asked, uint32_t base, uint32_t* out) const {
     const __m512i zero = _mm512_setzero_si512();
     __m512i x = _mm512_loadu_si512(p - 1), y = _mm512_loadu_si512(p);
-    __m512i before = _mm512_permutex2var_epi8(_mm512_loadu_si512(&before_[0]), x, _mm512_loadu_si512(&before_[64]));
-    __m512i after = _mm512_permutex2var_epi8(_mm512_loadu_si512(&after_[0]), y, _mm512_loadu_si512(&after_[64]));
+    __m512i before =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(&before_[0]), x, _mm512_loadu_si512(&before_[64]));
+    __m512i after =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(&after_[0]), y, _mm512_loadu_si512(&after_[64]));
     if (_mm512_movepi8_mask(_mm512_or_si512(x, y))) {  // not all are ASCII
       __mmask64 mark = _mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8(char(0x81)));
       __mmask64 lead = _mm512_cmpge_epu8_mask(y, _mm512_set1_epi8(char(0xC0)));
@@ -250,7 +252,8 @@ class Cuts {
 
   // A table of 128 bytes is looked up 16 bytes at a time. The table is chained: each 16 xor those before.
   // An index that has gone below zero finds nothing, so that what remains is the right one alone.
-  __attribute__((target("avx2"))) static __m256i look_up_avx2(const std::array<uint8_t, 128>& chained, __m256i x) {
+  __attribute__((target("avx2"))) static __m256i look_up_avx2(const std::array<uint8_t, 128>& chained,
+                                                              __m256i x) {
     __m256i found = _mm256_setzero_si256();
     for (int i = 0; i < 8; i++) {
       __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&chained[16 * i]));

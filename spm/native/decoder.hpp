@@ -109,14 +109,12 @@ class Decoder {
     bool skip_special = true;
     bool begun = false;  // the beginning is over: no space is lost any more
     uint8_t n_raw = 0;
-    uint8_t raw[4] = {};  // the bytes that may still become a character
+    uint8_t raw[4] = {};    // the bytes that may still become a character
     std::string_view held;  // of an EOS
     uint8_t watched = kAny;
   };
 
-  Decoder(DecodingRules rules, size_t n_pieces) : rules_(std::move(rules)) {
-    entries_.reserve(n_pieces);
-  }
+  Decoder(DecodingRules rules, size_t n_pieces) : rules_(std::move(rules)) { entries_.reserve(n_pieces); }
 
   // The pieces come in the order of their ids.
   void add(std::string_view piece, TokenType type) {

@@ -16,10 +16,10 @@
 namespace spm {
 
 struct DialectRules {
-  bool prefix;               // a space goes before a text, and behind a special piece
-  bool replaces_malformed;   // sentencepiece; llama.cpp takes any bytes as they are
-  int32_t bos, eos;          // -1: none is added
-  bool normalizes;           // sentencepiece's normaliser changes more than spaces
+  bool prefix;              // a space goes before a text, and behind a special piece
+  bool replaces_malformed;  // sentencepiece; llama.cpp takes any bytes as they are
+  int32_t bos, eos;         // -1: none is added
+  bool normalizes;          // sentencepiece's normaliser changes more than spaces
 };
 
 struct EncodeOptions {
@@ -68,9 +68,8 @@ class Dialect {
     std::vector<Stretch> parts;
     for (const Stretch& stretch : layout.stretches)
       visit_parts(stretch, part_size, [&](const Stretch& part) { return parts.push_back(part), true; });
-    encode_each(parts.size(), options, threads, ids, [&](size_t i, Ids& found, Encoder::Scratch& scratch) {
-      encode(parts[i], found, scratch);
-    });
+    encode_each(parts.size(), options, threads, ids,
+                [&](size_t i, Ids& found, Encoder::Scratch& scratch) { encode(parts[i], found, scratch); });
   }
 
   // The same for a valid text that comes in parts, so that no memory is touched for all of it at once:
@@ -81,12 +80,14 @@ class Dialect {
   template <class Source>
   void encode_parts(Source& source, EncodeOptions options, Ids& ids) const {
     Encoder::Lease scratch = lease();
-    between_ends(options, ids, [&] { encode_source(source, rules_.prefix && options.begins, ids, *scratch); });
+    between_ends(options, ids,
+                 [&] { encode_source(source, rules_.prefix && options.begins, ids, *scratch); });
   }
 
   // The same for sources whose texts may be cut from each other, on several threads.
   template <class Source>
-  void encode_parts_in_parallel(std::vector<Source> sources, EncodeOptions options, size_t threads, Ids& ids) const {
+  void encode_parts_in_parallel(std::vector<Source> sources, EncodeOptions options, size_t threads,
+                                Ids& ids) const {
     encode_each(sources.size(), options, threads, ids, [&](size_t i, Ids& found, Encoder::Scratch& scratch) {
       encode_source(sources[i], rules_.prefix && options.begins && i == 0, found, scratch);
     });
@@ -173,7 +174,9 @@ class Dialect {
 
   // What the spines say of pieces, for who wants to check them.
   bool is_whole(std::string_view piece) const { return encoder_.is_whole(piece); }
-  bool may_meet(std::string_view left, std::string_view right) const { return encoder_.may_meet(left, right); }
+  bool may_meet(std::string_view left, std::string_view right) const {
+    return encoder_.may_meet(left, right);
+  }
 
  private:
   static constexpr size_t kPart = 1 << 14;  // bytes that are encoded before one looks up
@@ -238,8 +241,8 @@ class Dialect {
     return fragments;
   }
 
-  static void lay_out_plain(std::string_view text, const Fragment& f, bool prefix, bool valid,
-                            Layout& layout, bool with_origin) {
+  static void lay_out_plain(std::string_view text, const Fragment& f, bool prefix, bool valid, Layout& layout,
+                            bool with_origin) {
     std::string_view part = text.substr(f.begin, f.end - f.begin);
     if (valid || valid_prefix(part) == part.size()) {
       layout.stretches.push_back({.text = part, .prefix = prefix, .begin = f.begin});
@@ -266,7 +269,9 @@ class Dialect {
     return 0;
   }
 
-  static bool ends_with_space(std::string_view text) { return text.ends_with(' ') || text.ends_with(kMarkUtf8); }
+  static bool ends_with_space(std::string_view text) {
+    return text.ends_with(' ') || text.ends_with(kMarkUtf8);
+  }
 
   void lay_out_normalized(Text text, EncodeOptions options, Layout& layout, bool with_origin) const {
     if (text.bytes.empty()) return;
@@ -283,7 +288,8 @@ class Dialect {
     else
       rewritten = replace_malformed(text.bytes, origin);
     bool prefix = rules_.prefix && options.begins && !normalizes;
-    if (!rewritten.empty()) layout.stretches.push_back({.text = rewritten, .prefix = prefix, .origin = origin});
+    if (!rewritten.empty())
+      layout.stretches.push_back({.text = rewritten, .prefix = prefix, .origin = origin});
   }
 
   // Calls visit(part) for parts of about `size` bytes that may be encoded apart, until it says false.

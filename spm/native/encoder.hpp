@@ -11,13 +11,8 @@
 #pragma once
 
 #include <atomic>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +20,7 @@
 
 #include "characters.hpp"
 #include "cuts.hpp"
+#include "ids.hpp"
 #include "joins.hpp"
 #include "merge.hpp"
 #include "spines.hpp"
@@ -41,68 +37,12 @@ struct NoPieceForByte {
 // A piece came out that only the specification can resolve (sentencepiece's UNUSED).
 struct NeedsSpecification {};
 
-// Ids on their way out: a buffer that is never filled with zeros and never copied element by element.
-class Ids {
- public:
-  Ids() = default;
-  Ids(const Ids&) = delete;
-  Ids& operator=(const Ids&) = delete;
-  Ids(Ids&& other) noexcept : size_(other.size_), capacity_(other.capacity_), data_(other.release()) {}
-  ~Ids() { std::free(data_); }
-
-  // Room for `n` more, at the end of what there is.
-  int32_t* room(size_t n) {
-    if (size_ + n > capacity_) grow(n);
-    return data_ + size_;
-  }
-  void add(size_t n) { size_ += n; }
-  void end_at(const int32_t* end) { size_ = size_t(end - data_); }
-  void push(int32_t id) { *room(1) = id, add(1); }
-  int32_t* data() { return data_; }
-  const int32_t* data() const { return data_; }
-  size_t size() const { return size_; }
-  void resize(size_t n) { size_ = n; }
-  int32_t* release() {
-    int32_t* data = data_;
-    data_ = nullptr;
-    size_ = capacity_ = 0;
-    return data;
-  }
-
- private:
-  void grow(size_t n) {
-    size_t capacity = std::max<size_t>(size_ + n, capacity_ * 3 / 2 + 64);
-    auto* data = static_cast<int32_t*>(std::realloc(data_, capacity * sizeof(int32_t)));
-    if (!data) throw std::bad_alloc();
-    data_ = data;
-    capacity_ = capacity;
-    ask_for_huge_pages();
-  }
-
-  // A page fault for every thousand ids is a tenth of the time that they take.
-  void ask_for_huge_pages() {
-#ifdef __linux__
-    constexpr size_t kHugePage = 2 << 20;
-    auto begin = (reinterpret_cast<uintptr_t>(data_) + kHugePage - 1) & ~(kHugePage - 1);
-    auto end = reinterpret_cast<uintptr_t>(data_ + capacity_) & ~(kHugePage - 1);
-    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
-  }
-  size_t size_ = 0, capacity_ = 0;
-  int32_t* data_ = nullptr;
-};
-
-// Where each id stands in the text: bytes, begin and end.
-struct Span {
-  size_t begin, end;
-};
-
 struct Vocabulary {
-  std::vector<Mergeable> pieces;  // the best ranks first
+  std::vector<Mergeable> pieces;                              // the best ranks first
   std::vector<std::pair<std::string, int32_t>> user_defined;  // space form; found before merging
   std::vector<int32_t> unused;                                // ids that only the specification resolves
   int32_t byte_ids[256];                                      // -1: no piece
-  int32_t unknown_id;  // -1: what is no piece is spelled by its bytes
+  int32_t unknown_id;                                         // -1: what is no piece is spelled by its bytes
 };
 
 class Encoder {
@@ -125,7 +65,7 @@ class Encoder {
       user_defined_has_space_ = user_defined_has_space_ || text.find(' ') != text.npos;
     }
     user_defined_.finish();
-    const int32_t(&bytes)[256] = vocabulary_.byte_ids;
+    const int32_t (&bytes)[256] = vocabulary_.byte_ids;
     lacks_bytes_ = vocabulary_.unknown_id < 0 && *std::min_element(bytes, bytes + 256) < 0;
     classify_ids();
     place(new_scratch(true));
@@ -259,9 +199,10 @@ class Encoder {
  private:
   static constexpr size_t kMaxKept = 64;
   static constexpr size_t kMaxSpaces = 256;
-  static constexpr size_t kHeapAllowance = 4;  // characters of long units for each piece, before the trie is built
-  static constexpr size_t kMaxMatches = 64;          // sentencepiece normalizer.cc, PrefixMatcher
-  static constexpr int32_t kUnused = -2;             // kinds of ids, where they are no symbols
+  static constexpr size_t kHeapAllowance =
+      4;  // characters of long units for each piece, before the trie is built
+  static constexpr size_t kMaxMatches = 64;  // sentencepiece normalizer.cc, PrefixMatcher
+  static constexpr int32_t kUnused = -2;     // kinds of ids, where they are no symbols
   static constexpr int32_t kOther = -1;
 
   static bool is_continuation(char c) { return (uint8_t(c) & 0xC0) == 0x80; }

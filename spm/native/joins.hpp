@@ -29,9 +29,7 @@ class Joins {
     }
   }
 
-  bool join(Code x, Code y) const {
-    return (x | y) < 128 ? ascii_[x][y] : others_.contains(x, y);
-  }
+  bool join(Code x, Code y) const { return (x | y) < 128 ? ascii_[x][y] : others_.contains(x, y); }
 
   // Calls visit(x, y) for every pair that joins.
   template <class Visit>

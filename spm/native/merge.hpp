@@ -73,11 +73,13 @@ class ShortRow {
   // Most rows are of fewer than sixteen.
   uint64_t smallest() const {
     uint64_t least = std::min(smallest_of_eight(keys_), smallest_of_eight(keys_ + 8));
-    for (const uint64_t* k = keys_ + 16; k < keys_ + rounded_; k += 8) least = std::min(least, smallest_of_eight(k));
+    for (const uint64_t* k = keys_ + 16; k < keys_ + rounded_; k += 8)
+      least = std::min(least, smallest_of_eight(k));
     return least;
   }
   static uint64_t smallest_of_eight(const uint64_t* k) {
-    uint64_t a = std::min(k[0], k[1]), b = std::min(k[2], k[3]), c = std::min(k[4], k[5]), d = std::min(k[6], k[7]);
+    uint64_t a = std::min(k[0], k[1]), b = std::min(k[2], k[3]), c = std::min(k[4], k[5]),
+             d = std::min(k[6], k[7]);
     return std::min(std::min(a, b), std::min(c, d));
   }
 
@@ -99,7 +101,8 @@ class Merger {
   // `row` has n <= ShortRow::kMost symbols; returns how many remain, at its beginning.
   size_t merge_short(Node* row, size_t n) const {
     ShortRow merging(symbols_, row, n);
-    while (merging.step(symbols_)) {}
+    while (merging.step(symbols_)) {
+    }
     return merging.write(row);
   }
 

@@ -39,8 +39,11 @@ struct Growth {
 class Normalizer {
  public:
   Normalizer(NormalizerRules rules, std::vector<std::string> user_defined, std::string_view charsmap)
-      : rules_(std::move(rules)), user_defined_(std::move(user_defined)), charsmap_(charsmap),
-        stays_(kBasicPlane), changes_(256) {
+      : rules_(std::move(rules)),
+        user_defined_(std::move(user_defined)),
+        charsmap_(charsmap),
+        stays_(kBasicPlane),
+        changes_(256) {
     for (uint32_t code = 0x80; code < kBasicPlane; code++) stays_[code] = after(code);
     for (int x = 0; x < 256; x++)
       for (int y = 0; y < 256; y++) changes_[x][y] = x >= 0x80 || changes(uint8_t(x), uint8_t(y));
@@ -51,7 +54,8 @@ class Normalizer {
   // that it came from, and one entry more for the end. Without `begins` the text goes on from another
   // that does not end with a space: none is put in front, and of those that are there one stays. Throws
   // Growth.
-  void normalize(std::string_view text, std::string& out, std::vector<size_t>* origin, bool begins = true) const {
+  void normalize(std::string_view text, std::string& out, std::vector<size_t>* origin,
+                 bool begins = true) const {
     Output output(rules_, out, origin);
     size_t pos = rules_.remove_extra_whitespaces && begins ? leading_spaces(text) : 0;
     bool as_suffix = rules_.treat_whitespace_as_suffix;
@@ -71,8 +75,8 @@ class Normalizer {
   }
 
  private:
-  static constexpr size_t kMaxKey = 256;  // bytes; spm/text/charsmap.py lets no longer one pass
-  static constexpr size_t kMaxGrowth = 100;       // bytes of output for one of input
+  static constexpr size_t kMaxKey = 256;     // bytes; spm/text/charsmap.py lets no longer one pass
+  static constexpr size_t kMaxGrowth = 100;  // bytes of output for one of input
   static constexpr uint32_t kBasicPlane = 0x10000;
   static constexpr uint32_t kStays = 0xFFFFFFFF;  // in `stays_`: whatever follows
   static constexpr uint32_t kAsk = 0xFFFFFFFE;    // the specification has to tell
@@ -282,16 +286,14 @@ class Normalizer {
     return size;
   }
 
-  static const uint8_t* bytes(std::string_view text) {
-    return reinterpret_cast<const uint8_t*>(text.data());
-  }
+  static const uint8_t* bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
   static constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
   NormalizerRules rules_;
   PrefixMatcher user_defined_;
   Charsmap charsmap_;
-  std::vector<uint32_t> stays_;  // of characters of the basic plane: kStays, kAsk or a place
+  std::vector<uint32_t> stays_;                 // of characters of the basic plane: kStays, kAsk or a place
   std::vector<std::array<bool, 256>> changes_;  // [x][y]: whether x may change before y
   std::array<bool, 256> is_only_space_;         // [y]: whether a space before y is a prefix of its own
 };

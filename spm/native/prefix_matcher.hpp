@@ -51,9 +51,9 @@ class PrefixMatcher {
   static constexpr size_t kMaxMatches = 64;  // normalizer.cc, PrefixMatcher
   static constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
-  std::vector<std::string> pieces_;   // sorted, none empty
-  std::vector<size_t> shorter_;       // of each piece, the longest that begins it
-  std::vector<size_t> seen_;          // of each piece, where a search begins
+  std::vector<std::string> pieces_;  // sorted, none empty
+  std::vector<size_t> shorter_;      // of each piece, the longest that begins it
+  std::vector<size_t> seen_;         // of each piece, where a search begins
   std::array<bool, 256> first_bytes_{};
   size_t longest_ = 0;
 };

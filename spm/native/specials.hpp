@@ -329,7 +329,7 @@ class Specials {
   std::vector<Shorter> shorter_;
   std::array<Node, 256> first_{};  // the children of the root
   size_t n_first_bytes_ = 0;
-  uint8_t first_byte_ = 0;  // the only one, if there is one
+  uint8_t first_byte_ = 0;                // the only one, if there is one
   bool lstrip_ = false, rstrip_ = false;  // whether any special does
 };
 

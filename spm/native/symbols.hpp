@@ -141,7 +141,9 @@ class PartHashes {
 class TextTable {
  public:
   TextTable(const std::vector<Mergeable>& pieces, PartHashes& hashes)
-      : pieces_(pieces), slots_(std::bit_ceil(2 * pieces.size() + 2)), shift_(64 - std::countr_zero(slots_.size())) {
+      : pieces_(pieces),
+        slots_(std::bit_ceil(2 * pieces.size() + 2)),
+        shift_(64 - std::countr_zero(slots_.size())) {
     for (Symbol s = 0; s < pieces.size(); s++) {
       hashes.read(pieces[s].text);
       uint64_t hash = hashes.of(0, pieces[s].text.size());
@@ -159,7 +161,8 @@ class TextTable {
 
   size_t slot(std::string_view text, uint64_t hash) const {
     size_t i = hash >> shift_;
-    while (slots_[i].symbol != kNoSymbol && (slots_[i].tag != uint32_t(hash) || pieces_[slots_[i].symbol].text != text))
+    while (slots_[i].symbol != kNoSymbol &&
+           (slots_[i].tag != uint32_t(hash) || pieces_[slots_[i].symbol].text != text))
       i = (i + 1) & (slots_.size() - 1);
     return i;
   }

@@ -25,9 +25,7 @@ constexpr char kMarkUtf8[] = "\xE2\x96\x81";
 
 // Bytes of the character that a lead byte begins, by the lead byte alone (llama.cpp unicode_len_utf8,
 // sentencepiece OneCharLen).
-inline unsigned lead_size(uint8_t lead) {
-  return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-}
+inline unsigned lead_size(uint8_t lead) { return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
 
 struct Character {
   Code code;

@@ -146,7 +146,8 @@ class LongUnits {
 
   static size_t bytes(unsigned bits) { return (sizeof(Slot) + 2 * kStoredPerUnit) << bits; }
 
-  explicit LongUnits(unsigned bits) : shift_(64 - bits), limit_(kStoredPerUnit << bits), slots_(size_t(1) << bits) {}
+  explicit LongUnits(unsigned bits)
+      : shift_(64 - bits), limit_(kStoredPerUnit << bits), slots_(size_t(1) << bits) {}
 
   // As UnitTable::find; there must be room for as many ids as the unit can have.
   size_t find(std::string_view unit, uint64_t hash, int32_t* out) const {

@@ -18,7 +18,8 @@ template <class Unit>
 size_t utf8_size(const Unit* units, size_t n) {
   size_t size = n;
   for (size_t i = 0; i < n; i++)
-    size += size_t(units[i] >= 0x80) + size_t(uint32_t(units[i]) >= 0x800) + size_t(uint32_t(units[i]) >= 0x10000);
+    size += size_t(units[i] >= 0x80) + size_t(uint32_t(units[i]) >= 0x800) +
+            size_t(uint32_t(units[i]) >= 0x10000);
   return size;
 }
 
