@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.batch import Batch
-from spm.errors import DoubleBOSWarning, EncodeError, brief
+from spm.errors import DoubleBOSWarning, EncodeError, VocabError, brief
 from spm.gguf import GGUF
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
@@ -35,7 +35,9 @@ class Tokenizer:
 
     def __init__(self, vocab: Vocab, dialect: str, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._dialect: Dialect = dialect_of(vocab, dialect)
-        self._cache_bytes = cache_bytes
+        self._cache_bytes = operator.index(cache_bytes)
+        if not 0 <= self._cache_bytes < 1 << 62:
+            raise VocabError(f"cache_bytes is {brief(self._cache_bytes)}, expected 0 or more")
         self._begin()
 
     def _begin(self) -> None:
@@ -45,11 +47,12 @@ class Tokenizer:
         """
         self._fast = fast_encoder(self._dialect, self._cache_bytes)
         self._fast_decoder = fast_decoder(self._dialect)
-        if self._fast is None or self._dialect.unused:
+        if self._fast is None or self._dialect.taken_apart:
             return
-        for name, method in _IN_THE_CORE.items():
-            if getattr(type(self), name) is method:  # nobody has put another in its place
-                setattr(self, name, getattr(self._fast, name))
+        if any(getattr(type(self), name) is not own for name, own in _IN_THE_CORE.items()):
+            return  # somebody has put another in its place, which the others may call
+        for name in _IN_THE_CORE:
+            setattr(self, name, getattr(self._fast, name))
 
     def __getstate__(self) -> dict[str, object]:
         return {"_dialect": self._dialect, "_cache_bytes": self._cache_bytes}
@@ -165,7 +168,9 @@ class Tokenizer:
         texts = tuple(texts)
         if self._fast is not None:
             with suppress(NotImplementedError):
-                found = self._fast.encode_batch(texts, threads, add_special, parse_special)
+                found = self._fast.encode_batch(
+                    texts, threads, bool(add_special), bool(parse_special)
+                )
                 return Batch(found[0], found[1], self.vocab.pad_id)
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
@@ -228,7 +233,7 @@ class Tokenizer:
         room = operator.index(max_tokens) - (
             self.vocab.add_bos + self.vocab.add_eos if add_special else 0
         )
-        ids, spans = self._locate(data, parse_special, max(room, 0), "byte")
+        ids, spans = self._locate(data, parse_special, min(max(room, 0), sys.maxsize), "byte")
         if len(ids) <= room:
             return text
         ends = spans[: max(room, 0), 1].tolist()
@@ -246,7 +251,7 @@ class Tokenizer:
         self, *, add_special: bool = True, parse_special: bool = False
     ) -> StreamEncoder:
         """Encode a text that comes in parts: the same ids as `encode` of the whole."""
-        return StreamEncoder(_StreamParts(self, add_special, parse_special))
+        return StreamEncoder(_StreamParts(self, bool(add_special), bool(parse_special)))
 
     def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
         """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""
@@ -287,7 +292,10 @@ class Tokenizer:
         if self._fast is not None:
             with suppress(NotImplementedError):
                 found: tuple[NDArray[np.int32], NDArray[np.int64]] = self._fast.locate(
-                    data, parse_special, sys.maxsize if limit is None else limit, unit == "char"
+                    data,
+                    bool(parse_special),
+                    sys.maxsize if limit is None else limit,
+                    unit == "char",
                 )
                 return found
         tokens = list(encode(self._dialect, data, parse_special))
@@ -339,7 +347,7 @@ class _StreamParts:
     def settled(self, text: bytes) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, by the core or the specification."""
         dialect, core = self.tok._dialect, self.tok._fast
-        by = dialect if core is None or dialect.unused else core
+        by = dialect if core is None or dialect.taken_apart else core
         found: tuple[int, bool] = by.settled(text, self.parse_special)
         return found
 

@@ -688,3 +688,67 @@ def test_a_vocabulary_that_is_too_large_for_the_core_is_the_specification_s(
 
     assert tok._fast is None
     assert golden("identity.gguf").encode("Hello") == tok.encode("Hello")
+
+
+# ---- what a cold reading found
+
+
+def test_a_name_that_is_no_text_is_a_type_error_too() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        golden("identity.gguf").encode("a", **{"\ud800": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["encode", "encode_array", "count"])
+def test_a_warning_that_is_an_error_is_raised(name: str) -> None:
+    tok = golden("identity.gguf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DoubleBOSWarning):
+            getattr(tok, name)("<s>a", parse_special=True)
+
+
+def test_a_stream_refuses_what_encode_refuses() -> None:
+    tok = golden("identity.model")
+    for each in (tok, specified(tok)):
+        stream = each.stream_encoder(parse_special=True)
+        with pytest.raises(EncodeError, match="parse_special"):
+            [*stream.push("hello <s> world"), *stream.flush()]
+
+
+def test_numbers_and_flags_that_python_would_take() -> None:
+    tok = golden("identity.gguf")
+    assert tok.truncate("ab", 10**30) == "ab"
+    assert tok.encode_offsets("a", parse_special=1)[0] == tok.encode("a", parse_special=True)  # type: ignore[arg-type]
+    assert tok.encode_batch(["a"], add_special=2)[0].tolist() == tok.encode("a")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cache_bytes", [-1, 1 << 70])
+def test_cache_bytes_that_nobody_has(cache_bytes: int) -> None:
+    with pytest.raises(VocabError, match=r"cache_bytes is -?1.*, expected 0 or more"):
+        Tokenizer.from_gguf(VOCABS / "identity.gguf", cache_bytes=cache_bytes)
+
+
+def test_bound_methods_go_to_other_processes() -> None:
+    tok = golden("identity.gguf")
+    assert pickle.loads(pickle.dumps(tok.encode))("Hello") == tok.encode("Hello")
+
+
+def test_an_override_counts_for_what_calls_it() -> None:
+    class Counting(Tokenizer):
+        def encode_array(self, text: Any, **options: Any) -> Any:  # type: ignore[override]
+            return np.array([7], np.int32)
+
+    assert Counting.from_gguf(VOCABS / "identity.gguf").encode("Hello") == [7]
+
+
+def test_a_character_that_is_unused_costs_no_more_than_another(tmp_path: Path) -> None:
+    """It is spelled by its bytes without asking the specification."""
+    entries = [*HEAD, *BYTES, *pieces("▁ a"), piece("\u65e5", 0, 5)]
+    rules = {
+        "trainer": trainer_spec(byte_fallback=True),
+        "normalizer": normalizer_spec(remove=False),
+    }
+    tok = Tokenizer.from_sentencepiece(write_model(tmp_path / "v.model", entries, **rules))
+    with mock.patch.object(tok, "_dialect", None):
+        ids = tok.encode("a\u65e5a", add_special=False)
+    assert specified(tok).encode("a\u65e5a", add_special=False) == ids

@@ -48,6 +48,7 @@ struct Encoder {
   spm::Dialect dialect;
   Messages messages;
   nb::object pick_threads;
+  nb::object remake;  // (function, arguments) that make it again, for pickles
   std::vector<PyObject*> integers;
 
   ~Encoder() {
@@ -253,9 +254,10 @@ Arguments read_arguments(const Encoder& self, PyObject* const* args, Py_ssize_t 
       read.threads = thread_count(self, value);
     else if (!n && PyUnicode_CompareWithASCIIString(name, "text") == 0)
       read.text = value;
-    else
-      refuse(function + "() got an unexpected keyword argument '" +
-             nb::cast<std::string>(nb::str(nb::handle(name))) + "'");
+    else {
+      PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", signature.name, name);
+      throw nb::python_error();
+    }
   }
   if (!read.text) refuse(function + "() missing 1 required positional argument: 'text'");
   return read;
@@ -304,6 +306,7 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
   int32_t bos = self.dialect.rules().bos;
   if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos)
     warn_of_double_bos(self, 1);
+  if (PyErr_Occurred()) throw nb::python_error();
 }
 
 // A numpy array that owns what the ids were written to.
@@ -337,6 +340,9 @@ PyObject* called(PyObject* self, Signature signature, PyObject* const* args, Py_
                    [&] { result = call(encoder, read_arguments(encoder, args, n, names, signature)); });
   } catch (nb::python_error& error) {
     error.restore();
+    done = false;
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
     done = false;
   }
   if (!done) Py_CLEAR(result);
@@ -449,6 +455,25 @@ nb::tuple locate(Encoder& self, nb::handle text, bool parse_special, size_t limi
   return nb::make_tuple(to_array(ids), nb::cast(Pairs(pairs, {spans.size(), 2}, owner)));
 }
 
+// ---- streams
+
+nb::tuple settled(const Encoder& self, nb::bytes text, bool parse_special) {
+  refuse_parse_special(self, {false, parse_special});
+  std::string_view bytes = view(text);
+  spm::Dialect::Settled settled;
+  run(self, bytes.size() > kLong, [&] { settled = self.dialect.settled(bytes, parse_special); });
+  return nb::make_tuple(settled.size, settled.after_special);
+}
+
+nb::object encode_part(const Encoder& self, nb::bytes text, bool parse_special, bool begins) {
+  refuse_parse_special(self, {false, parse_special});
+  std::string_view bytes = view(text);
+  spm::Ids ids;
+  run(self, bytes.size() > kLong,
+      [&] { self.dialect.encode({bytes, false}, {false, parse_special, begins}, ids); });
+  return to_array(ids);
+}
+
 // ---- making
 
 std::vector<spm::Special> read_specials(nb::list items) {
@@ -491,7 +516,8 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
                       Numbers byte_ids, int32_t unknown_id, bool prefix, bool replaces_malformed, int32_t bos,
                       int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer,
                       bool normalizes, uint64_t seed, int isa, size_t memory, nb::object pick_threads,
-                      nb::object encode_error, nb::object double_bos_warning, std::string source) {
+                      nb::object encode_error, nb::object double_bos_warning, std::string source,
+                      nb::object remake) {
   spm::Vocabulary vocabulary{.pieces = {},
                              .user_defined = {},
                              .unused = read_numbers(unused),
@@ -525,6 +551,7 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
                       memory},
                      std::move(messages),
                      std::move(pick_threads),
+                     std::move(remake),
                      std::vector<PyObject*>(size_t(last_id + 1))};
 }
 
@@ -538,7 +565,7 @@ void bind_encoder(nb::module_& m) {
           .def(nb::new_(&make_encoder), "pieces"_a, "ranks"_a, "ids"_a, "user_defined"_a, "unused"_a,
                "byte_ids"_a, "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a,
                "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a, "isa"_a,
-               "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a, "source"_a)
+               "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a, "source"_a, "remake"_a)
           .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a,
                "parse_special"_a)
           .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
@@ -553,21 +580,9 @@ void bind_encoder(nb::module_& m) {
               },
               "left"_a, "right"_a)
           .def(
-              "settled",
-              [](const Encoder& self, nb::bytes text, bool parse_special) {
-                auto settled = self.dialect.settled(view(text), parse_special);
-                return nb::make_tuple(settled.size, settled.after_special);
-              },
-              "text"_a, "parse_special"_a)
-          .def(
-              "encode_part",
-              [](Encoder& self, nb::bytes text, bool parse_special, bool begins) {
-                spm::Ids ids;
-                run(self, false,
-                    [&] { self.dialect.encode({view(text), false}, {false, parse_special, begins}, ids); });
-                return to_array(ids);
-              },
-              "text"_a, "parse_special"_a, "begins"_a)
+              "__reduce__", [](const Encoder& self) { return self.remake; })
+          .def("settled", &settled, "text"_a, "parse_special"_a)
+          .def("encode_part", &encode_part, "text"_a, "parse_special"_a, "begins"_a)
           .def_prop_ro("most_threads", [](const Encoder& self) { return self.dialect.most_threads(); });
   for (PyMethodDef& method : kMethods)
     encoder.attr(method.ml_name) =

@@ -553,6 +553,7 @@ class Encoder {
 
   void classify_ids() {
     for (size_t i = 0; i < vocabulary_.pieces.size(); i++) {
+      if (vocabulary_.pieces[i].id < 0) continue;
       size_t id = size_t(vocabulary_.pieces[i].id);
       if (id >= symbol_of_id_.size()) symbol_of_id_.resize(id + 1, kOther);
       symbol_of_id_[id] = int32_t(i);

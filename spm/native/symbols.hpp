@@ -32,7 +32,7 @@ constexpr Rank kNoRank = std::numeric_limits<uint32_t>::max();
 struct Mergeable {
   std::string text;  // space form
   Rank rank;         // the smallest merges first; equal ranks are tied
-  int32_t id;
+  int32_t id;  // -1: it is spelled like what is no piece
 };
 
 // What two neighbours make, and when.

@@ -30,7 +30,8 @@ class Dialect(Protocol):
 
     name: str
     vocab: Vocab
-    unused: Collection[bytes]  # of the merge results, those that are taken apart again
+    unused: Collection[bytes]  # of the merge results, those that are no tokens
+    taken_apart: Collection[bytes]  # of these, the ones that a merge can have made
     may_result: NDArray[np.bool_]  # by id: whether a merge may result in the piece
     ranks_by_id: NDArray[Any]  # the smallest merges first
 

@@ -35,6 +35,7 @@ class LlamaCpp:
 
     name = "llama.cpp"
     unused: Collection[bytes] = ()
+    taken_apart: Collection[bytes] = ()
 
     def __init__(self, vocab: Vocab) -> None:
         self.vocab = vocab

@@ -60,6 +60,10 @@ class SentencePiece:
         self.byte_ids = _byte_ids(vocab) if vocab.byte_fallback else []
         self.user_defined = PrefixMatcher(_of_type(vocab, TokenType.USER_DEFINED))
         self.unused: Collection[bytes] = frozenset(_of_type(vocab, TokenType.UNUSED))
+        # A character alone was never merged: it is spelled like one that has no piece.
+        self.taken_apart: Collection[bytes] = frozenset(
+            piece for piece in self.unused if len(characters(piece)) > 1
+        )
         self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
         self.denormalizer = _denormalizer(vocab)
         self.may_result = np.isin(vocab.type_numbers, _MERGEABLE)
@@ -80,7 +84,7 @@ class SentencePiece:
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
         """The tokens of the text."""
-        splits: Splits | None = {} if self.unused else None
+        splits: Splits | None = {} if self.taken_apart else None
         resolved = (
             part
             for symbol in merge(stretch.symbols, self.ranks, stretch.frozen, splits)
@@ -119,7 +123,7 @@ class SentencePiece:
 
         With UNUSED pieces nothing does: they are taken apart by all that was considered before.
         """
-        if self.unused or (sight := self.normalizer.sight) is None:
+        if self.taken_apart or (sight := self.normalizer.sight) is None:
             return 0, True
         normalized, origin = self.normalizer.normalize(text)
         symbols = characters(normalized)

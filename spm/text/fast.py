@@ -110,7 +110,11 @@ def _encoder(
     dialect: Dialect, found: Mergeable, cache_bytes: int, *, byte_ids: list[int], **rules: Any
 ) -> Any:
     vocab = dialect.vocab
-    unused = [vocab.piece_to_id[p] for p in dialect.unused]
+    unused = [vocab.piece_to_id[p] for p in dialect.taken_apart]
+    nowhere = [vocab.piece_to_id[p] for p in dialect.unused if p not in dialect.taken_apart]
+    found = found._replace(
+        ids=np.where(np.isin(found.ids, nowhere), -1, found.ids).astype(np.int32)
+    )
     assert core is not None
     return core.Encoder(
         *found,
@@ -125,6 +129,7 @@ def _encoder(
         encode_error=EncodeError,
         double_bos_warning=DoubleBOSWarning,
         source=vocab.source,
+        remake=(fast_encoder, (dialect, cache_bytes)),
         **rules,
     )
 
