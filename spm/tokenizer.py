@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Final, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,12 +144,10 @@ class Tokenizer:
         A long text is cut into parts for `threads`; None is as many as are worth it.
         """
         _check_threads(threads)
-        if self._fast is not None:
-            with suppress(NotImplementedError):  # UNUSED pieces: the specification takes them apart
-                ids: NDArray[np.int32] = self._fast.encode_array(
-                    text, add_special=add_special, parse_special=parse_special, threads=threads
-                )
-                return ids
+        options = {"add_special": add_special, "parse_special": parse_special, "threads": threads}
+        ids: NDArray[np.int32] | None = self._in_core("encode_array", text, **options)
+        if ids is not None:
+            return ids
         tokens = encode(self._dialect, utf8(text), parse_special)
         return self._with_special([token.id for token in tokens], add_special, add_special)
 
@@ -166,12 +164,15 @@ class Tokenizer:
         if isinstance(texts, (str, bytes)):
             raise TypeError(f"texts is {type(texts).__name__}, expected several texts")
         texts = tuple(texts)
-        if self._fast is not None:
-            with suppress(NotImplementedError):
-                found = self._fast.encode_batch(
-                    texts, threads, bool(add_special), bool(parse_special)
-                )
-                return Batch(found[0], found[1], self.vocab.pad_id)
+        flags = bool(add_special), bool(parse_special)
+        if (found := self._in_core("encode_batch", texts, threads, *flags)) is not None:
+            batch = Batch(found[0], found[1], self.vocab.pad_id)
+            if add_special and self.vocab.add_bos:
+                second = batch.offsets[:-1] + 1
+                second = second[second < batch.offsets[1:]]
+                if (batch.ids[second] == self.vocab.special_ids["bos"]).any():
+                    _warn_of_double_bos()
+            return batch
         rows = [
             self.encode_array(text, add_special=add_special, parse_special=parse_special)
             for text in texts
@@ -212,13 +213,9 @@ class Tokenizer:
 
     def count(self, text: Text, *, add_special: bool = True, parse_special: bool = False) -> int:
         """How many ids `encode` gives. The core keeps none of them."""
-        if self._fast is not None:
-            with suppress(NotImplementedError):
-                n: int = self._fast.count(
-                    text, add_special=add_special, parse_special=parse_special
-                )
-                return n
-        return len(self.encode_array(text, add_special=add_special, parse_special=parse_special))
+        options = {"add_special": add_special, "parse_special": parse_special}
+        n: int | None = self._in_core("count", text, **options)
+        return len(self.encode_array(text, **options)) if n is None else n
 
     def truncate(
         self, text: T, max_tokens: int, *, add_special: bool = True, parse_special: bool = False
@@ -285,19 +282,24 @@ class Tokenizer:
 
     # ---- inside
 
+    def _in_core(self, name: str, *args: object, **options: object) -> Any:
+        """What the core answers to a call, or None where the specification has to.
+
+        That is where there is no core for this vocabulary, or where a text came out as UNUSED
+        pieces.
+        """
+        with suppress(NotImplementedError):
+            return getattr(self._fast, name)(*args, **options) if self._fast is not None else None
+
     def _locate(
         self, data: bytes, parse_special: bool, limit: int | None, unit: Unit
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The ids of a text, without BOS and EOS, and their spans: the first `limit`, or more."""
-        if self._fast is not None:
-            with suppress(NotImplementedError):
-                found: tuple[NDArray[np.int32], NDArray[np.int64]] = self._fast.locate(
-                    data,
-                    bool(parse_special),
-                    sys.maxsize if limit is None else limit,
-                    unit == "char",
-                )
-                return found
+        most = sys.maxsize if limit is None else limit
+        found: tuple[NDArray[np.int32], NDArray[np.int64]] | None
+        found = self._in_core("locate", data, bool(parse_special), most, unit == "char")
+        if found is not None:
+            return found
         tokens = list(encode(self._dialect, data, parse_special))
         spans = np.array([(t.begin, t.end) for t in tokens], np.int64).reshape(-1, 2)
         if unit == "char":
@@ -309,8 +311,7 @@ class Tokenizer:
         bos = [vocab.special_ids["bos"]] if vocab.add_bos and add_bos else []
         eos = [vocab.special_ids["eos"]] if vocab.add_eos and add_eos else []
         if bos and ids[:1] == bos:
-            message = "the text begins with BOS and the vocabulary adds one: there are two now"
-            warnings.warn(message, DoubleBOSWarning, stacklevel=_depth_of_caller())
+            _warn_of_double_bos()
         return np.array([*bos, *ids, *eos], np.int32)
 
 
@@ -321,12 +322,13 @@ _IN_THE_CORE: Final = {
 }
 
 
-def _depth_of_caller() -> int:
-    """How many frames up the code stands that called into this package: the one to blame."""
-    depth, frame = 1, sys._getframe(1)
+def _warn_of_double_bos() -> None:
+    """Blame the first frame up the stack that is not of this package."""
+    depth, frame = 1, sys._getframe(0)
     while frame.f_globals.get("__name__", "").startswith("spm.") and frame.f_back:
         depth, frame = depth + 1, frame.f_back
-    return depth
+    message = "the text begins with BOS and the vocabulary adds one: there are two now"
+    warnings.warn(message, DoubleBOSWarning, stacklevel=depth)
 
 
 @dataclass(frozen=True)
@@ -353,11 +355,9 @@ class _StreamParts:
 
     def encode_part(self, text: bytes, begins: bool) -> list[int]:
         """The ids of a part of a text."""
-        core = self.tok._fast
-        if core is not None:
-            with suppress(NotImplementedError):
-                ids: list[int] = core.encode_part(text, self.parse_special, begins).tolist()
-                return ids
+        ids = self.tok._in_core("encode_part", text, self.parse_special, begins)
+        if ids is not None:
+            return list(ids.tolist())
         tokens = encode(self.tok._dialect, text, self.parse_special, begins)
         return [token.id for token in tokens]
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from spm.text import fast
 from spm.text.spm import merge
 from spm.text.utf8 import characters
 from spm.vocab import Normalization
+from tests.golden_vocabs import VOCABS, golden
 from tests.making import (
     BYTES,
     HEAD,
@@ -51,7 +51,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
 ]
 
-VOCABS = ROOT / "vocabs"
 ISAS = [] if core is None else [n for i, n in enumerate(core.ISAS) if core.supports(i)]
 
 
@@ -64,12 +63,6 @@ def answer(ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
     if isinstance(found, tuple):
         return [part.tolist() if isinstance(part, np.ndarray) else part for part in found]
     return found.tolist() if isinstance(found, np.ndarray) else found
-
-
-@cache
-def golden(name: str, **options: Any) -> Tokenizer:
-    gguf = name.endswith(".gguf")
-    return (Tokenizer.from_gguf if gguf else Tokenizer.from_sentencepiece)(VOCABS / name, **options)
 
 
 def with_isa(tok: Tokenizer, isa: str) -> Tokenizer:

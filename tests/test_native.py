@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spm import EncodeError, SpmError, Tokenizer
+from spm import EncodeError, Tokenizer
 from spm.native import core
 from spm.text.dialect import encode as dialect_encode
 from spm.text.fast import fast_encoder
+from tests.golden_vocabs import FILES, VOCABS, golden, golden_or_none
 from tests.making import (
     BYTES,
     HEAD,
@@ -31,19 +31,7 @@ from tests.making import (
 )
 from tools.differential import texts
 
-VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
-FILES = sorted(path for path in VOCABS.iterdir() if path.suffix in (".model", ".gguf"))
-
 needs_core = pytest.mark.skipif(core is None, reason="the compiled core is not built")
-
-
-@cache
-def tokenizer(path: Path) -> Tokenizer | None:
-    make = Tokenizer.from_gguf if path.suffix == ".gguf" else Tokenizer.from_sentencepiece
-    try:
-        return make(path)
-    except SpmError:
-        return None
 
 
 def specified(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | str:
@@ -64,7 +52,7 @@ def encoded(tok: Tokenizer, text: bytes, parse_special: bool) -> list[int] | str
 @needs_core
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_core_equals_the_specification(path: Path) -> None:
-    tok = tokenizer(path)
+    tok = golden_or_none(path.name)
     if tok is None or fast_encoder(tok._dialect) is None:
         pytest.skip("this vocabulary goes the way of the specification")
     rng = random.Random(path.name)
@@ -76,7 +64,7 @@ def test_the_core_equals_the_specification(path: Path) -> None:
 @needs_core
 @given(st.lists(st.sampled_from(["a", "b", " ", "▁", "é", "日", "🦙", "ab", "\n"]), max_size=300))
 def test_long_units_equal_the_specification(parts: list[str]) -> None:
-    tok = tokenizer(VOCABS / "identity.gguf")
+    tok = golden("identity.gguf")
     assert tok is not None
     text = "".join(parts).encode()
 
@@ -87,7 +75,7 @@ def test_long_units_equal_the_specification(parts: list[str]) -> None:
 @pytest.mark.parametrize("unit", ["a", " ", "▁", "ab", "🦙", "é ", "=", "\n"])
 def test_what_is_never_cut_is_merged_as_a_whole(unit: str) -> None:
     for path in (VOCABS / "identity.gguf", VOCABS / "runs.gguf", VOCABS / "identity.model"):
-        tok = tokenizer(path)
+        tok = golden_or_none(path.name)
         assert tok is not None
         for n in (1, 14, 15, 16, 31, 32, 33, 63, 64, 65, 2000):
             text = (unit * n).encode()
@@ -149,7 +137,7 @@ def test_user_defined_pieces_that_the_core_does_not_take(
 
 @needs_core
 def test_many_threads_may_encode_at_once() -> None:
-    tok = tokenizer(VOCABS / "identity.gguf")
+    tok = golden("identity.gguf")
     assert tok is not None
     rng = random.Random(1)
     lines = list(texts(rng, list(tok.vocab.pieces), 400, []))
@@ -161,7 +149,7 @@ def test_many_threads_may_encode_at_once() -> None:
 
 @needs_core
 def test_a_tokenizer_from_a_pickle_has_its_core_again() -> None:
-    tok = pickle.loads(pickle.dumps(tokenizer(VOCABS / "identity.gguf")))
+    tok = pickle.loads(pickle.dumps(golden("identity.gguf")))
 
     assert tok._fast is not None
     assert specified(tok, b"Hello world", False) == encoded(tok, b"Hello world", False)
@@ -169,7 +157,7 @@ def test_a_tokenizer_from_a_pickle_has_its_core_again() -> None:
 
 @needs_core
 def test_the_array_is_the_caller_s_own() -> None:
-    tok = tokenizer(VOCABS / "identity.gguf")
+    tok = golden("identity.gguf")
     assert tok is not None
     ids = tok.encode_array("Hello world", add_special=False)
     again = tok.encode_array("Hello world", add_special=False)

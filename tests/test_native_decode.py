@@ -17,10 +17,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spm import DecodeError, SpmError, Tokenizer
+from spm import DecodeError, Tokenizer
 from spm.native import core
 from spm.text.stream import CharactersOf
 from spm.vocab import TokenType
+from tests.golden_vocabs import FILES, golden_or_none
 from tests.making import (
     BYTES,
     CONTROL,
@@ -40,20 +41,9 @@ from tests.making import (
 )
 from tests.test_charsmap import charsmap_of
 
-VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
-FILES = sorted(path for path in VOCABS.iterdir() if path.suffix in (".model", ".gguf"))
 DIALECTS = ("llama.cpp", "sentencepiece")
 
 pytestmark = pytest.mark.skipif(core is None, reason="the compiled core is not built")
-
-
-@cache
-def tokenizer(path: Path, dialect: str) -> Tokenizer | None:
-    make: Any = Tokenizer.from_gguf if path.suffix == ".gguf" else Tokenizer.from_sentencepiece
-    try:
-        return make(path, dialect=dialect)
-    except SpmError:
-        return None
 
 
 def specified(tok: Tokenizer, ids: Iterable[SupportsIndex], skip_special: bool) -> bytes:
@@ -89,7 +79,7 @@ def ids_of(tok: Tokenizer) -> st.SearchStrategy[list[int]]:
 
 def tokenizers(path: Path) -> list[Tokenizer]:
     """In each dialect that reads the vocabulary and is decoded by the core."""
-    found = (tokenizer(path, dialect) for dialect in DIALECTS)
+    found = (golden_or_none(path.name, dialect=dialect) for dialect in DIALECTS)
     return [tok for tok in found if tok is not None and tok._fast_decoder is not None]
 
 
@@ -111,7 +101,8 @@ def test_every_id_at_the_beginning_and_behind_another(path: Path) -> None:
 
 
 def test_the_core_decodes_both_dialects_of_nearly_every_vocabulary() -> None:
-    n_read = sum(tokenizer(path, dialect) is not None for path in FILES for dialect in DIALECTS)
+    names = [path.name for path in FILES]
+    n_read = sum(golden_or_none(n, dialect=d) is not None for n in names for d in DIALECTS)
     n_fast = sum(len(tokenizers(path)) for path in FILES)
 
     assert len(FILES) <= n_fast >= n_read - 3  # the others have a denormaliser

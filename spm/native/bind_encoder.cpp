@@ -175,10 +175,13 @@ bool guarded(const Messages& messages, What what) {
   return false;
 }
 
-// `depth`: how many frames up the code stands that is to blame.
-void warn_of_double_bos(const Encoder& self, int depth) {
+// Warns if BOS is the first id of a text, before which the vocabulary puts one.
+void warn_of_double_bos(const Encoder& self, bool add_special, int32_t first) {
+  int32_t bos = self.dialect.rules().bos;
+  if (!add_special || bos < 0 || first != bos) return;
   PyErr_WarnEx(self.messages.double_bos_warning.ptr(),
-               "the text begins with BOS and the vocabulary adds one: there are two now", depth);
+               "the text begins with BOS and the vocabulary adds one: there are two now", 1);
+  if (PyErr_Occurred()) throw nb::python_error();
 }
 
 template <class What>
@@ -303,10 +306,7 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
     std::string buffer;
     self.dialect.encode(text.read(buffer), read.options, ids);
   });
-  int32_t bos = self.dialect.rules().bos;
-  if (read.options.add_special && bos >= 0 && ids.size() > 1 && ids.data()[1] == bos)
-    warn_of_double_bos(self, 1);
-  if (PyErr_Occurred()) throw nb::python_error();
+  warn_of_double_bos(self, read.options.add_special, ids.size() > 1 ? ids.data()[1] : -1);
 }
 
 // A numpy array that owns what the ids were written to.
@@ -374,8 +374,7 @@ PyObject* count(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* n
       std::string buffer;
       count = encoder.dialect.count(text.read(buffer), read.options);
     });
-    int32_t bos = encoder.dialect.rules().bos;
-    if (read.options.add_special && bos >= 0 && count.first == bos) warn_of_double_bos(encoder, 1);
+    warn_of_double_bos(encoder, read.options.add_special, count.first);
     return PyLong_FromSize_t(count.n);
   });
 }
@@ -405,13 +404,6 @@ nb::object encode_batch(Encoder& self, nb::tuple texts, nb::handle asked, bool a
   if (!offsets) throw std::bad_alloc();
   nb::capsule owner(offsets, [](void* p) noexcept { std::free(p); });
   run(self, true, [&] { spm::Batch(self.dialect, views, options, threads).encode(ids, offsets); });
-  int32_t bos = self.dialect.rules().bos;
-  for (size_t i = 0; add_special && bos >= 0 && i < views.size(); i++)
-    if (offsets[i + 1] - offsets[i] > 1 && ids.data()[offsets[i] + 1] == bos) {
-      warn_of_double_bos(self, 2);  // Tokenizer.encode_batch stands between
-      if (PyErr_Occurred()) throw nb::python_error();
-      break;
-    }
   using Offsets = nb::ndarray<nb::numpy, int64_t, nb::ndim<1>>;
   return nb::make_tuple(to_array(ids), nb::cast(Offsets(offsets, {views.size() + 1}, owner)));
 }
@@ -579,11 +571,9 @@ void bind_encoder(nb::module_& m) {
                 return self.dialect.may_meet(view(left), view(right));
               },
               "left"_a, "right"_a)
-          .def(
-              "__reduce__", [](const Encoder& self) { return self.remake; })
+          .def("__reduce__", [](const Encoder& self) { return self.remake; })
           .def("settled", &settled, "text"_a, "parse_special"_a)
-          .def("encode_part", &encode_part, "text"_a, "parse_special"_a, "begins"_a)
-          .def_prop_ro("most_threads", [](const Encoder& self) { return self.dialect.most_threads(); });
+          .def("encode_part", &encode_part, "text"_a, "parse_special"_a, "begins"_a);
   for (PyMethodDef& method : kMethods)
     encoder.attr(method.ml_name) =
         nb::steal(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(encoder.ptr()), &method));

@@ -26,13 +26,11 @@ from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
 from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
 from spm.text.stream import CharacterDecoder
-from spm.text.utf8 import REPLACEMENT
+from spm.text.utf8 import REPLACEMENT, is_utf8
 from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
 
-CACHE_BYTES: Final = (
-    64 << 20
-)  # bytes that a tokenizer keeps from text to text, if nobody says otherwise
+CACHE_BYTES: Final = 64 << 20  # that a tokenizer keeps from text to text
 MAX_PIECES: Final = 2_000_000
 
 Ids = NDArray[np.int32]
@@ -51,7 +49,7 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
         return _llama_cpp(dialect, cache_bytes)
     assert isinstance(dialect, SentencePiece)
     whole = dialect.user_defined.pieces
-    plain = dialect.rules.escape_whitespaces and all(_is_utf8(piece) for piece in whole)
+    plain = dialect.rules.escape_whitespaces and all(is_utf8(piece) for piece in whole)
     return _sentencepiece(dialect, cache_bytes) if plain else None
 
 
@@ -157,14 +155,6 @@ def _isa() -> int:
         there = [name for i, name in enumerate(core.ISAS) if core.supports(i)]
         raise VocabError(f"SPM_ISA is {wanted!r}, expected {' or '.join(there)} on this machine")
     return int(core.ISAS.index(wanted))
-
-
-def _is_utf8(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # ---- ids -> text

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.text.dialect import Dialect
+from spm.text.utf8 import is_utf8
 
 BLOCK: Final = 256  # pieces that are decoded as one; a malformed one costs a look at all of these
 
@@ -56,11 +57,7 @@ def in_valid_text(found: Mergeable) -> Mergeable:
 
 def can_occur(piece: bytes) -> bool:
     """Whether a text of valid UTF-8, with ▁ for its spaces, can contain a piece."""
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return piece != b"" and b" " not in piece
+    return is_utf8(piece) and piece != b"" and b" " not in piece
 
 
 def dense(ranks: NDArray[Any]) -> NDArray[np.int32]:

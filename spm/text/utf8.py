@@ -39,6 +39,15 @@ def characters(text: bytes) -> list[bytes]:
     return chars
 
 
+def is_utf8(text: bytes) -> bool:
+    """Whether a text is well-formed."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def is_clipped(char: bytes) -> bool:
     """Whether a character has fewer bytes than its first one announces."""
     return len(char) < _SIZES[char[0]]
