@@ -13,7 +13,6 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,28 +21,10 @@
 #include "cuts.hpp"
 #include "ids.hpp"
 #include "joins.hpp"
-#include "merge.hpp"
-#include "spines.hpp"
-#include "piece_trie.hpp"
+#include "unit_encoder.hpp"
 #include "units.hpp"
 
 namespace spm {
-
-// A character was met that has no piece, and neither has one of its bytes.
-struct NoPieceForByte {
-  uint8_t byte;
-};
-
-// A piece came out that only the specification can resolve (sentencepiece's UNUSED).
-struct NeedsSpecification {};
-
-struct Vocabulary {
-  std::vector<Mergeable> pieces;                              // the best ranks first
-  std::vector<std::pair<std::string, int32_t>> user_defined;  // space form; found before merging
-  std::vector<int32_t> unused;                                // ids that only the specification resolves
-  int32_t byte_ids[256];                                      // -1: no piece
-  int32_t unknown_id;                                         // -1: what is no piece is spelled by its bytes
-};
 
 class Encoder {
  public:
@@ -51,28 +32,17 @@ class Encoder {
   Encoder(Vocabulary vocabulary, uint64_t seed, Isa isa, size_t memory)
       : vocabulary_(std::move(vocabulary)),
         seed_(seed),
-        symbols_(vocabulary_.pieces, seed),
+        units_(vocabulary_, seed),
         joins_(vocabulary_.pieces, seed),
-        characters_(symbols_, joins_, vocabulary_.unused),
+        characters_(units_.symbols(), joins_, vocabulary_.unused),
         cuts_(vocabulary_.pieces, joins_, isa),
-        merger_(symbols_),
-        user_defined_(vocabulary_.user_defined.size(), seed),
+        may_part_spaces_(spaces_may_be_parted(vocabulary_)),
         table_bits_(bits_of_table(vocabulary_.pieces.size(), memory)),
         kept_(std::clamp<size_t>(memory / bytes_of_scratch(table_bits_), 1, kMaxKept)) {
-    for (size_t i = 0; i < vocabulary_.user_defined.size(); i++) {
-      const std::string& text = vocabulary_.user_defined[i].first;
-      user_defined_.insert(text, uint32_t(i));
-      user_defined_has_space_ = user_defined_has_space_ || text.find(' ') != text.npos;
-    }
-    user_defined_.finish();
-    const int32_t (&bytes)[256] = vocabulary_.byte_ids;
-    lacks_bytes_ = vocabulary_.unknown_id < 0 && *std::min_element(bytes, bytes + 256) < 0;
-    classify_ids();
-    place(new_scratch(true));
+    place(first_scratch());
   }
   ~Encoder() {
     for (auto& place : places_) delete place.load();
-    delete trie_.load();
   }
 
   // What one thread needs while it encodes. How many are kept is bounded; more are made while more
@@ -81,12 +51,9 @@ class Encoder {
     Scratch(unsigned bits, uint64_t seed) : units(bits, seed), long_units(bits - 4) {}
     UnitTable units;
     LongUnits long_units;
-    std::vector<Node> row;
+    UnitEncoder::Work work;
     Ids ids;  // that nobody wants to keep
     std::unique_ptr<uint32_t[]> cuts = std::make_unique<uint32_t[]>(Cuts::kRoom);
-    std::unique_ptr<Spines> spines;
-    std::unique_ptr<Search> search;
-    size_t merged_long = 0;                    // characters of long units so far
     std::vector<std::vector<int32_t>> spaces;  // the ids of n spaces
   };
 
@@ -97,7 +64,7 @@ class Encoder {
     explicit Lease(const Encoder& encoder) : encoder_(encoder) {
       for (size_t i = 0; i < encoder.kept_ && !scratch_; i++)
         scratch_.reset(encoder.places_[i].exchange(nullptr));
-      if (!scratch_) scratch_ = encoder.new_scratch(false);
+      if (!scratch_) scratch_ = encoder.new_scratch();
     }
     ~Lease() { encoder_.place(std::move(scratch_)); }
     Scratch& operator*() { return *scratch_; }
@@ -124,7 +91,7 @@ class Encoder {
     while (begin < end) {
       const char* next = end_of_unit(begin, end);
       size_t first = ids.size();
-      merge_unit({begin, size_t(next - begin)}, ids, spans, scratch);
+      units_.encode({begin, size_t(next - begin)}, ids, spans, scratch.work);
       if (spans)
         for (size_t i = first; i < ids.size(); i++) {
           (*spans)[i].begin += size_t(begin - text.data());
@@ -154,11 +121,11 @@ class Encoder {
   // Whether a piece encodes to itself alone, and whether two such pieces stay apart.
   bool is_whole(std::string_view piece) const {
     Lease scratch(*this);
-    return spines(*scratch).is_whole(symbol_of_text(piece));
+    return units_.is_whole(piece, (*scratch).work);
   }
   bool may_meet(std::string_view left, std::string_view right) const {
     Lease scratch(*this);
-    return spines(*scratch).may_meet(symbol_of_text(left), symbol_of_text(right));
+    return units_.may_meet(left, right, (*scratch).work);
   }
 
   // Whether a text may be cut between two code points.
@@ -168,14 +135,10 @@ class Encoder {
 
   // The last place before `limit` where a valid text may be cut, whatever follows; 0 if there is none.
   size_t last_cut(std::string_view text, size_t limit) const {
-    while (limit > 0) {
-      size_t at = limit - 1;
-      while (at > 0 && is_continuation(text[at])) at--;
-      if (at == 0) return 0;
-      size_t before = at - 1;
-      while (before > 0 && is_continuation(text[before])) before--;
-      if (!joins_.join(read_well_formed(&text[before]).code, read_well_formed(&text[at]).code)) return at;
-      limit = at;
+    for (size_t at = limit; at > 0;) {
+      size_t before = begin_of_last(text, at);
+      if (at < limit && !joins_.join(character(text, before), character(text, at))) return at;
+      at = before;
     }
     return 0;
   }
@@ -184,14 +147,10 @@ class Encoder {
   size_t next_cut(std::string_view text, size_t from) const {
     while (from < text.size() && is_continuation(text[from])) from++;
     if (from == 0 || from >= text.size()) return std::min(from, text.size());
-    size_t before = from - 1;
-    while (before > 0 && is_continuation(text[before])) before--;
-    Character left = read_well_formed(&text[before]);
-    while (from < text.size()) {
-      Character right = read_well_formed(&text[from]);
-      if (!joins_.join(left.code, right.code)) return from;
-      left = right;
-      from += right.size;
+    Code before = character(text, begin_of_last(text, from));
+    for (Character next; from < text.size(); from += next.size, before = next.code) {
+      next = read_well_formed(&text[from]);
+      if (!joins_.join(before, next.code)) return from;
     }
     return text.size();
   }
@@ -199,13 +158,24 @@ class Encoder {
  private:
   static constexpr size_t kMaxKept = 64;
   static constexpr size_t kMaxSpaces = 256;
-  static constexpr size_t kHeapAllowance =
-      4;  // characters of long units for each piece, before the trie is built
-  static constexpr size_t kMaxMatches = 64;  // sentencepiece normalizer.cc, PrefixMatcher
-  static constexpr int32_t kUnused = -2;     // kinds of ids, where they are no symbols
-  static constexpr int32_t kOther = -1;
 
   static bool is_continuation(char c) { return (uint8_t(c) & 0xC0) == 0x80; }
+  static Code character(std::string_view text, size_t at) { return read_well_formed(&text[at]).code; }
+  static size_t begin_of_last(std::string_view text, size_t end) {
+    do end--;
+    while (end > 0 && is_continuation(text[end]));
+    return end;
+  }
+
+  // A user-defined piece may span the border between spaces and what follows, and apart the two sides
+  // may need a byte that has no piece.
+  static bool spaces_may_be_parted(const Vocabulary& vocabulary) {
+    const int32_t (&bytes)[256] = vocabulary.byte_ids;
+    bool lacks_bytes = vocabulary.unknown_id < 0 && *std::min_element(bytes, bytes + 256) < 0;
+    auto has_space = [](auto& piece) { return piece.first.find(' ') != std::string::npos; };
+    return !lacks_bytes &&
+           std::none_of(vocabulary.user_defined.begin(), vocabulary.user_defined.end(), has_space);
+  }
 
   static unsigned bits_of_table(size_t n_pieces, size_t memory) {
     unsigned bits = n_pieces > 50'000 ? 18 : 17;
@@ -219,30 +189,34 @@ class Encoder {
 
   // ---- scratches
 
-  // Every piece is a unit that will come: its ids are known before the first text is.
-  std::unique_ptr<Scratch> new_scratch(bool first) const {
+  // Every piece is a unit that will come: its ids are known before the first text is. The best ranks are
+  // put in last, where they stay.
+  std::unique_ptr<Scratch> first_scratch() {
     auto scratch = std::make_unique<Scratch>(table_bits_, seed_);
-    Ids ids;
-    for (size_t i = vocabulary_.pieces.size(); i-- > 0;) {  // the best ranks last, where they stay
-      const std::string& text = vocabulary_.pieces[i].text;
-      if (text.size() > kMaxUnit || (!first && !whole_[i])) continue;
+    whole_.resize(vocabulary_.pieces.size());
+    for (size_t i = whole_.size(); i-- > 0;) {
+      const Mergeable& piece = vocabulary_.pieces[i];
+      if (piece.text.size() > kMaxUnit) continue;
+      Ids& ids = scratch->ids;
       ids.resize(0);
-      if (whole_[i] || !first) {
-        ids.push(vocabulary_.pieces[i].id);
-      } else {
-        try {
-          merge_unit(text, ids, nullptr, *scratch);
-        } catch (const NoPieceForByte&) {
-          continue;
-        } catch (const NeedsSpecification&) {
-          continue;
-        }
-        whole_[i] = ids.size() == 1 && ids.data()[0] == vocabulary_.pieces[i].id;
+      try {
+        units_.encode(piece.text, ids, nullptr, scratch->work);
+      } catch (const NoPieceForByte&) {
+        continue;
+      } catch (const NeedsSpecification&) {
+        continue;
       }
-      char padded[16] = {};
-      std::memcpy(padded, text.data(), text.size());
-      scratch->units.insert(unit_key(padded, text.size()), ids.data(), ids.size());
+      whole_[i] = ids.size() == 1 && ids.data()[0] == piece.id;
+      scratch->units.insert(unit_key(piece.text), ids.data(), ids.size());
     }
+    return scratch;
+  }
+
+  std::unique_ptr<Scratch> new_scratch() const {
+    auto scratch = std::make_unique<Scratch>(table_bits_, seed_);
+    for (size_t i = whole_.size(); i-- > 0;)
+      if (whole_[i])
+        scratch->units.insert(unit_key(vocabulary_.pieces[i].text), &vocabulary_.pieces[i].id, 1);
     return scratch;
   }
 
@@ -262,14 +236,7 @@ class Encoder {
   const char* encode_first(const char* begin, const char* end, Ids& ids, Scratch& scratch) const {
     Character first = read_well_formed(begin);
     const char* next = joins_.join(kSpace, first.code) ? end_of_unit(begin, end) : begin;
-    size_t size = size_t(next - begin) + 1;
-    if (size <= kMaxUnit) {
-      char padded[16] = {' '};
-      std::memcpy(padded + 1, begin, size - 1);
-      encode_unit(padded, size, unit_key(padded, size), ids, scratch);
-    } else {
-      encode_long(' ' + std::string(begin, next), ids, scratch);
-    }
+    encode_any(' ' + std::string(begin, next), ids, scratch);
     return next;
   }
 
@@ -282,30 +249,25 @@ class Encoder {
     if (base + n == end) *last++ = uint32_t(n);
     if (last == positions) {
       const char* cut = first_cut_behind(base + n, end, scratch);
-      encode_coarse(begin, cut, end, ids, scratch);
+      encode_coarse(begin, cut, ids, scratch);
       return cut;
     }
-    char padded[16] = {};
     int32_t* out = ids.room(room_for(n + 1));
     for (uint32_t* position = positions; position < last; position++) {
       const char* cut = base + *position;
       size_t size = size_t(cut - begin);
       if (size <= kMaxUnit) [[likely]] {
-        const char* source = begin;
-        if (end - begin < 16) [[unlikely]]
-          source = static_cast<const char*>(std::memcpy(padded, begin, size));
-        Key key = unit_key(source, size);
-        size_t found = scratch.units.find(key, out);
-        out += found;
-        if (found) [[likely]] {
+        Key key = end - begin < 16 ? unit_key({begin, size}) : unit_key(begin, size);
+        if (size_t found = scratch.units.find(key, out)) [[likely]] {
+          out += found;
           begin = cut;
           continue;
         }
         ids.end_at(out);
-        merge_and_remember(source, size, key, ids, scratch);
+        merge_and_remember({begin, size}, key, ids, scratch);
       } else {
         ids.end_at(out);
-        encode_coarse(begin, cut, end, ids, scratch);
+        encode_coarse(begin, cut, ids, scratch);
       }
       out = ids.room(room_for(size_t(base + n - cut) + 1));
       begin = cut;
@@ -328,8 +290,8 @@ class Encoder {
   }
 
   // What coarse cuts left together, cut exactly. In scripts without spaces most characters are units of
-  // their own: one is emitted as soon as the next one does not join it. `limit` is how far the text goes.
-  void encode_coarse(const char* p, const char* end, const char* limit, Ids& ids, Scratch& scratch) const {
+  // their own: one is emitted as soon as the next one does not join it.
+  void encode_coarse(const char* p, const char* end, Ids& ids, Scratch& scratch) const {
     Character c = read_well_formed(p);
     Lone lone = characters_[c.code];
     while (p < end) {
@@ -344,47 +306,41 @@ class Encoder {
       }
       if (joins) [[unlikely]] {
         cut = end_of_unit(cut, end);
-        encode_exact_unit(p, size_t(cut - p), limit, ids, scratch);
+        encode_any({p, size_t(cut - p)}, ids, scratch);
         if (cut < end) next = read_well_formed(cut), behind = characters_[next.code];
       } else if (lone.id >= 0) {
         ids.push(lone.id);
       } else {
-        spell(symbols_.of_character(c.code), {p, c.size}, ids);
+        units_.spell(units_.symbols().of_character(c.code), {p, c.size}, ids);
       }
       p = cut, c = next, lone = behind;
     }
   }
 
-  void encode_exact_unit(const char* p, size_t size, const char* limit, Ids& ids, Scratch& scratch) const {
-    if (size > kMaxUnit) return encode_long({p, size}, ids, scratch);
-    char padded[16] = {};
-    if (limit - p < 16) p = static_cast<const char*>(std::memcpy(padded, p, size));
-    encode_unit(p, size, unit_key(p, size), ids, scratch);
-  }
-
-  void encode_unit(const char* p, size_t size, const Key& key, Ids& ids, Scratch& scratch) const {
-    size_t found = scratch.units.find(key, ids.room(room_for(size)));
-    if (found)
+  void encode_any(std::string_view unit, Ids& ids, Scratch& scratch) const {
+    if (unit.size() > kMaxUnit) return encode_long(unit, ids, scratch);
+    Key key = unit_key(unit);
+    if (size_t found = scratch.units.find(key, ids.room(room_for(unit.size()))))
       ids.add(found);
     else
-      merge_and_remember(p, size, key, ids, scratch);
+      merge_and_remember(unit, key, ids, scratch);
   }
 
-  void merge_and_remember(const char* p, size_t size, const Key& key, Ids& ids, Scratch& scratch) const {
+  void merge_and_remember(std::string_view unit, const Key& key, Ids& ids, Scratch& scratch) const {
     size_t before = ids.size();
-    if (!encode_spaces_apart({p, size}, ids, scratch)) merge_unit({p, size}, ids, nullptr, scratch);
+    if (!encode_spaces_apart(unit, ids, scratch)) units_.encode(unit, ids, nullptr, scratch.work);
     scratch.units.insert(key, ids.data() + before, ids.size() - before);
   }
 
   // A unit that is too long for the table of units.
   void encode_long(std::string_view unit, Ids& ids, Scratch& scratch) const {
     if (encode_spaces_apart(unit, ids, scratch)) return;
-    if (unit.size() > LongUnits::kMaxSize) return merge_unit(unit, ids, nullptr, scratch);
+    if (unit.size() > LongUnits::kMaxSize) return units_.encode(unit, ids, nullptr, scratch.work);
     uint64_t hash = hash_text(unit, seed_);
     if (size_t found = scratch.long_units.find(unit, hash, ids.room(room_for(unit.size()))))
       return ids.add(found);
     size_t before = ids.size();
-    merge_unit(unit, ids, nullptr, scratch);
+    units_.encode(unit, ids, nullptr, scratch.work);
     scratch.long_units.insert(unit, hash, ids.data() + before, ids.size() - before);
   }
 
@@ -401,32 +357,18 @@ class Encoder {
 
   // Indentation and what follows it are one unit, of which there are too many to be remembered. By the
   // neighbour lemma (spines.hpp) the spaces but one and the rest may be encoded apart, if the last token
-  // of the one and the first of the other may meet. Apart they may need a byte that has no piece.
+  // of the one and the first of the other may meet.
   bool encode_spaces_apart(std::string_view unit, Ids& ids, Scratch& scratch) const {
     size_t n = 0;
     while (n < unit.size() && unit[n] == ' ') n++;
-    if (n < 2 || n == unit.size() || n > kMaxSpaces || user_defined_has_space_ || lacks_bytes_) return false;
+    if (n < 2 || n == unit.size() || n > kMaxSpaces || !may_part_spaces_) return false;
     const std::vector<int32_t>& spaces = ids_of_spaces(n - 1, scratch);
     size_t first = ids.size();
     for (int32_t id : spaces) ids.push(id);
-    std::string_view rest = unit.substr(n - 1);
-    if (rest.size() <= kMaxUnit) {
-      char padded[16] = {};
-      std::memcpy(padded, rest.data(), rest.size());
-      encode_unit(padded, rest.size(), unit_key(padded, rest.size()), ids, scratch);
-    } else {
-      merge_unit(rest, ids, nullptr, scratch);
-    }
-    if (may_meet(spaces.back(), ids.data()[first + spaces.size()], spines(scratch))) return true;
+    encode_any(unit.substr(n - 1), ids, scratch);
+    if (units_.may_meet(spaces.back(), ids.data()[first + spaces.size()], scratch.work)) return true;
     ids.resize(first);
     return false;
-  }
-
-  // Only what is known to be whole tells by its spine whether it merges; very long pieces are not.
-  bool may_meet(int32_t left, int32_t right, Spines& spines) const {
-    int32_t x = symbol_of(left), y = symbol_of(right);
-    if (x < 0 || y < 0 || !spines.is_whole(Symbol(x)) || !spines.is_whole(Symbol(y))) return false;
-    return spines.may_meet(Symbol(x), Symbol(y));
   }
 
   const std::vector<int32_t>& ids_of_spaces(size_t n, Scratch& scratch) const {
@@ -434,164 +376,23 @@ class Encoder {
     std::vector<int32_t>& known = scratch.spaces[n];
     if (known.empty()) {
       Ids ids;
-      merge_unit(std::string(n, ' '), ids, nullptr, scratch);
+      units_.encode(std::string(n, ' '), ids, nullptr, scratch.work);
       known.assign(ids.data(), ids.data() + ids.size());
     }
     return known;
   }
 
-  // ---- merging
-
-  // User-defined pieces never merge; what lies between them does. The longest at the leftmost place
-  // counts; of those that begin each other no more than 64 are seen.
-  void merge_unit(std::string_view unit, Ids& ids, std::vector<Span>* spans, Scratch& scratch) const {
-    size_t begin = 0;
-    const char* end = unit.data() + unit.size();
-    for (size_t at = 0; at < unit.size() && !vocabulary_.user_defined.empty();) {
-      auto [size, id] = user_defined_at(unit, at);
-      if (size) {
-        merge_stretch(unit, begin, at, ids, spans, scratch);
-        emit(id, {at, at + size}, ids, spans);
-        begin = at += size;
-      } else {
-        at += read_character(unit.data() + at, end).size;
-      }
-    }
-    merge_stretch(unit, begin, unit.size(), ids, spans, scratch);
-  }
-
-  std::pair<size_t, int32_t> user_defined_at(std::string_view unit, size_t at) const {
-    std::pair<size_t, int32_t> found{0, 0};
-    PieceTrie::Index node = PieceTrie::kRoot;
-    const char *p = unit.data() + at, *end = unit.data() + unit.size();
-    for (size_t matches = 0; p < end && matches < kMaxMatches;) {
-      Character c = read_character(p, end);
-      p += c.size;
-      node = user_defined_.child(node, c.code);
-      if (node == PieceTrie::kRoot) break;
-      if (!user_defined_[node].ends) continue;
-      found = {size_t(p - unit.data()) - at, vocabulary_.user_defined[user_defined_[node].value].second};
-      matches++;
-    }
-    return found;
-  }
-
-  void merge_stretch(std::string_view unit, size_t begin, size_t end, Ids& ids, std::vector<Span>* spans,
-                     Scratch& scratch) const {
-    std::vector<Node>& row = scratch.row;
-    row.clear();
-    for (size_t at = begin; at < end;) {
-      Character c = read_character(unit.data() + at, unit.data() + end);
-      row.push_back({symbols_.of_character(c.code), uint32_t(at), c.code});
-      at += c.size;
-    }
-    if (row.size() > ShortRow::kMost)
-      merge_long(row, scratch);
-    else if (row.size() > 1)
-      row.resize(merger_.merge_short(row.data(), row.size()));
-    for (size_t i = 0; i < row.size(); i++) {
-      size_t next = i + 1 < row.size() ? row[i + 1].begin : end;
-      size_t first = ids.size();
-      spell(row[i].symbol, unit.substr(row[i].begin, next - row[i].begin), ids);
-      if (spans) place_spans({row[i].begin, next}, ids.size() - first, *spans);
-    }
-  }
-
-  // The first long units are merged by an agenda; the trie that makes them linear costs milliseconds,
-  // so they must have earned it.
-  void merge_long(std::vector<Node>& row, Scratch& scratch) const {
-    scratch.merged_long += row.size();
-    if (scratch.merged_long < kHeapAllowance * vocabulary_.pieces.size()) return merger_.merge_long(row);
-    if (!scratch.search) scratch.search = std::make_unique<Search>(trie());
-    if (!scratch.search->merge(row, spines(scratch))) merger_.merge_long(row);
-  }
-
-  Spines& spines(Scratch& scratch) const {
-    if (!scratch.spines) scratch.spines = std::make_unique<Spines>(vocabulary_.pieces, symbols_);
-    return *scratch.spines;
-  }
-
-  // Made by the first thread that needs it; one that was made by two at once is thrown away.
-  const PieceTrie& trie() const {
-    if (PieceTrie* made = trie_.load()) return *made;
-    auto fresh = std::make_unique<PieceTrie>(vocabulary_.pieces.size(), seed_);
-    for (size_t i = 0; i < vocabulary_.pieces.size(); i++)
-      fresh->insert(vocabulary_.pieces[i].text, uint32_t(i));
-    fresh->finish();
-    PieceTrie* none = nullptr;
-    return trie_.compare_exchange_strong(none, fresh.get()) ? *fresh.release() : *none;
-  }
-
-  // ---- ids
-
-  // The id of a symbol, or those of its bytes; a space is spelled as the ▁ that it stands for.
-  void spell(Symbol symbol, std::string_view text, Ids& ids) const {
-    int32_t id = symbol == kNoSymbol ? -1 : symbols_.id(symbol);
-    if (id >= 0) {
-      if (!vocabulary_.unused.empty() && symbol_of_id_[size_t(id)] == kUnused) throw NeedsSpecification();
-      return ids.push(id);
-    }
-    if (vocabulary_.unknown_id >= 0) return ids.push(vocabulary_.unknown_id);
-    if (text == " ") text = kMarkUtf8;
-    for (char c : text) {
-      int32_t byte_id = vocabulary_.byte_ids[uint8_t(c)];
-      if (byte_id < 0) throw NoPieceForByte{uint8_t(c)};
-      ids.push(byte_id);
-    }
-  }
-
-  void emit(int32_t id, Span span, Ids& ids, std::vector<Span>* spans) const {
-    ids.push(id);
-    if (spans) spans->push_back(span);
-  }
-
-  // Of a symbol spelled by n ids the last owns all of it; the others are empty at its beginning.
-  static void place_spans(Span symbol, size_t n, std::vector<Span>& spans) {
-    for (size_t i = 0; i + 1 < n; i++) spans.push_back({symbol.begin, symbol.begin});
-    spans.push_back(symbol);
-  }
-
-  void classify_ids() {
-    for (size_t i = 0; i < vocabulary_.pieces.size(); i++) {
-      if (vocabulary_.pieces[i].id < 0) continue;
-      size_t id = size_t(vocabulary_.pieces[i].id);
-      if (id >= symbol_of_id_.size()) symbol_of_id_.resize(id + 1, kOther);
-      symbol_of_id_[id] = int32_t(i);
-    }
-    for (int32_t id : vocabulary_.byte_ids)  // they spell a character: what met was that one
-      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;
-    for (auto& [text, id] : vocabulary_.user_defined)
-      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kOther;  // they meet nobody
-    for (int32_t id : vocabulary_.unused)
-      if (size_t(id) < symbol_of_id_.size()) symbol_of_id_[size_t(id)] = kUnused;
-    whole_.resize(vocabulary_.pieces.size());
-  }
-  Symbol symbol_of_text(std::string_view piece) const {
-    std::string text = to_space_form(piece);
-    auto is_it = [&](const Mergeable& m) { return m.text == text; };
-    auto found = std::find_if(vocabulary_.pieces.begin(), vocabulary_.pieces.end(), is_it);
-    return found == vocabulary_.pieces.end() ? kNoSymbol : Symbol(found - vocabulary_.pieces.begin());
-  }
-  int32_t symbol_of(int32_t id) const {
-    return size_t(id) < symbol_of_id_.size() ? symbol_of_id_[size_t(id)] : kOther;
-  }
-
   Vocabulary vocabulary_;
   uint64_t seed_;
-  Symbols symbols_;
+  UnitEncoder units_;
   Joins joins_;
   Characters characters_;
   Cuts cuts_;
-  Merger merger_;
-  PieceTrie user_defined_;
-  bool user_defined_has_space_ = false;
-  bool lacks_bytes_ = false;  // a character may come out that nothing spells
-  std::vector<int32_t> symbol_of_id_;
+  bool may_part_spaces_;
   unsigned table_bits_;
   size_t kept_;
-  mutable std::vector<bool> whole_;  // pieces that encode to themselves; written before anyone else reads
+  std::vector<bool> whole_;  // short pieces that encode to themselves
   mutable std::atomic<Scratch*> places_[kMaxKept] = {};
-  mutable std::atomic<PieceTrie*> trie_ = nullptr;
 };
 
 }  // namespace spm

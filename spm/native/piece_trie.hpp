@@ -1,4 +1,5 @@
-// Pieces by their characters, in space form: which of them stand at a place, the longest first.
+// Pieces by their characters, in space form: which of them stand at a place, the longest first. (The
+// other trie, trie.hpp, goes by bytes, for texts in which a typed ▁ is not yet a space.)
 #pragma once
 
 #include <bit>

@@ -15,6 +15,8 @@ namespace spm {
 
 class PrefixMatcher {
  public:
+  static constexpr size_t kMaxMatches = 64;  // normalizer.cc, PrefixMatcher: no more are seen
+
   explicit PrefixMatcher(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {
     std::sort(pieces_.begin(), pieces_.end());
     std::vector<size_t> chain;
@@ -48,7 +50,6 @@ class PrefixMatcher {
   }
 
  private:
-  static constexpr size_t kMaxMatches = 64;  // normalizer.cc, PrefixMatcher
   static constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
   std::vector<std::string> pieces_;  // sorted, none empty

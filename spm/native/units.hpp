@@ -54,6 +54,13 @@ inline Key unit_key(const char* p, size_t size) {
   return key;
 }
 
+// The same where fewer bytes may be readable: of all of a short text.
+inline Key unit_key(std::string_view unit) {
+  char padded[16] = {};
+  std::memcpy(padded, unit.data(), unit.size());
+  return unit_key(padded, unit.size());
+}
+
 class UnitTable {
  public:
   // How much memory a table of 2^bits units takes at most.

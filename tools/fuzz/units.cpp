@@ -19,7 +19,7 @@ class Encoder {
     fuzz::encode_text(fuzz::normal(text, 0, false, false), model_, no_prefix);
     for (size_t merged_long : {size_t(0), size_t(1) << 40}) {
       spm::Encoder::Lease scratch(encoder_);
-      (*scratch).merged_long = merged_long;
+      (*scratch).work.merged_long = merged_long;
       expect_same(expected, encoded(text, prefix, *scratch), model_, "the encoder's ids of " + fuzz::shown(text));
       Outcome exactly = outcome([&](spm::Ids& ids) { encoder_.encode_exactly(text, ids, nullptr, *scratch); });
       expect_same(no_prefix, exactly, model_, "encode_exactly of " + fuzz::shown(text));
