@@ -47,7 +47,9 @@ class Tokenizer:
         """
         self._fast = fast_encoder(self._dialect, self._cache_bytes)
         self._fast_decoder = fast_decoder(self._dialect)
-        if self._fast is None or self._dialect.taken_apart:
+        merging = self._dialect.merging
+        self._never_leaves_core = self._fast is not None and not (merging and merging.taken_apart)
+        if not self._never_leaves_core:
             return
         if any(getattr(type(self), name) is not own for name, own in _IN_THE_CORE.items()):
             return  # somebody has put another in its place, which the others may call
@@ -167,10 +169,10 @@ class Tokenizer:
         flags = bool(add_special), bool(parse_special)
         if (found := self._in_core("encode_batch", texts, threads, *flags)) is not None:
             batch = Batch(found[0], found[1], self.vocab.pad_id)
-            if add_special and self.vocab.add_bos:
+            if add_special and self._dialect.before:
                 second = batch.offsets[:-1] + 1
                 second = second[second < batch.offsets[1:]]
-                if (batch.ids[second] == self.vocab.special_ids["bos"]).any():
+                if (batch.ids[second] == self._dialect.before[-1]).any():
                     _warn_of_double_bos()
             return batch
         rows = [
@@ -204,8 +206,8 @@ class Tokenizer:
         if not add_special:
             return ids.tolist(), spans
         size = len(data.decode()) if unit == "char" else len(data)
-        before = np.zeros((int(self.vocab.add_bos), 2), np.int64)
-        behind = np.full((int(self.vocab.add_eos), 2), size, np.int64)
+        before = np.zeros((len(self._dialect.before), 2), np.int64)
+        behind = np.full((len(self._dialect.behind), 2), size, np.int64)
         return (
             self._with_special(ids.tolist(), True, True).tolist(),
             np.concatenate([before, spans, behind]),
@@ -227,9 +229,8 @@ class Tokenizer:
         The core encodes no more of the text than that.
         """
         data = utf8(text)
-        room = operator.index(max_tokens) - (
-            self.vocab.add_bos + self.vocab.add_eos if add_special else 0
-        )
+        around = (*self._dialect.before, *self._dialect.behind) if add_special else ()
+        room = operator.index(max_tokens) - len(around)
         ids, spans = self._locate(data, parse_special, min(max(room, 0), sys.maxsize), "byte")
         if len(ids) <= room:
             return text
@@ -306,13 +307,12 @@ class Tokenizer:
             spans = _characters_before(data)[spans]
         return np.array([token.id for token in tokens], np.int32), spans
 
-    def _with_special(self, ids: list[int], add_bos: bool, add_eos: bool) -> NDArray[np.int32]:
-        vocab = self.vocab
-        bos = [vocab.special_ids["bos"]] if vocab.add_bos and add_bos else []
-        eos = [vocab.special_ids["eos"]] if vocab.add_eos and add_eos else []
-        if bos and ids[:1] == bos:
+    def _with_special(self, ids: list[int], before: bool, behind: bool) -> NDArray[np.int32]:
+        first = self._dialect.before if before else ()
+        last = self._dialect.behind if behind else ()
+        if first and ids[:1] == [first[-1]]:
             _warn_of_double_bos()
-        return np.array([*bos, *ids, *eos], np.int32)
+        return np.array([*first, *ids, *last], np.int32)
 
 
 _IN_THE_CORE: Final = {
@@ -348,8 +348,7 @@ class _StreamParts:
 
     def settled(self, text: bytes) -> tuple[int, bool]:
         """How much of a text encodes apart from what follows, by the core or the specification."""
-        dialect, core = self.tok._dialect, self.tok._fast
-        by = dialect if core is None or dialect.taken_apart else core
+        by: Any = self.tok._fast if self.tok._never_leaves_core else self.tok._dialect
         found: tuple[int, bool] = by.settled(text, self.parse_special)
         return found
 

@@ -99,7 +99,7 @@ def tokenizers(draw: st.DrawFn) -> Tokenizer:
         byte_fallback=any(entry.type == 6 for entry in entries),
         add_space_prefix=prefix,
         add_eos=draw(st.booleans()),
-        family=draw(st.sampled_from(["", "phi-3", "[MASK]"])),
+        name_rule=draw(st.sampled_from(["", "phi-3", "[MASK]"])),
         normalization=Normalization(
             add_dummy_prefix=prefix,
             remove_extra_whitespaces=draw(st.sampled_from([False, False, True])),
@@ -153,7 +153,7 @@ def test_truncate_is_its_definition(
 
         assert text.startswith(cut)
         assert cut == b"" or len(cut) in fits
-        if not (tok._dialect.unused or rewrites(tok)):
+        if not (tok._dialect.merging.unused or rewrites(tok)):
             assert len(cut) == max(fits, default=0)
 
 
@@ -214,7 +214,7 @@ def test_spine_lemma(drawn: dict[str, float], choice: st.DataObject) -> None:
     """What stands at a border tells whether two whole pieces stay apart."""
     entries = [*HEAD, *(piece(text, score) for text, score in drawn.items())]
     tok = Tokenizer(vocab_of(entries), "llama.cpp", cache_bytes=0)
-    ranks, encoder = tok._dialect.ranks, tok._fast
+    ranks, encoder = tok._dialect.merging.ranks, tok._fast
     whole = [p for p in map(str.encode, drawn) if merge(characters(p), ranks) == [p]]
 
     assert whole == [p for p in map(str.encode, drawn) if encoder.is_whole(p)]

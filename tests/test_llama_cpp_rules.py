@@ -16,7 +16,7 @@ import pytest
 from spm import Tokenizer
 from spm.errors import VocabError
 from spm.vocab import TokenType, Vocab
-from spm.vocab.llama_cpp import family
+from spm.vocab.llama_cpp import name_rule
 from tests.making import BYTES, FIRST, HEAD, Piece, piece, write_model, write_vocab
 
 # llama_vocab_get_attr gives bits: UNKNOWN 1, UNUSED 2, NORMAL 4, CONTROL 8, USER_DEFINED 16, BYTE
@@ -286,4 +286,6 @@ def test_a_mask_swallows_the_spaces_before_it_in_some_families(
 
 @pytest.mark.parametrize("architecture", ["nomic-bert-moe", "jina-bert-v3"])
 def test_the_architecture_can_be_such_a_family(architecture: str) -> None:
-    assert family("", "", architecture) == "<mask>"  # the same rule in the same line of llama.cpp
+    assert (
+        name_rule("", "", architecture) == "<mask>"
+    )  # the same rule in the same line of llama.cpp

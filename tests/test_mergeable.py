@@ -99,4 +99,4 @@ def test_an_index_of_ranks_is_made_only_where_python_merges(tmp_path: Path) -> N
     assert "ranks" not in vars(tok._dialect)
 
     tok.explain("aa")
-    assert {b"a": 0.0, b"aa": 1.0}.items() <= tok._dialect.ranks.items()
+    assert {b"a": 0.0, b"aa": 1.0}.items() <= tok._dialect.merging.ranks.items()

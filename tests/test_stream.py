@@ -203,7 +203,7 @@ def test_white_space_waits_for_a_special_piece_that_may_swallow_it(
 ) -> None:
     entries = [*HEAD, *BYTES, *pieces("▁ a"), piece("[MASK]", 0, USER_DEFINED)]
     vocab = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries)).vocab
-    tok = either(Tokenizer(replace(vocab, family="[MASK]"), "llama.cpp"))
+    tok = either(Tokenizer(replace(vocab, name_rule="[MASK]"), "llama.cpp"))
 
     for parts in (["a  ", "[MA", "SK]a"], ["a ", " ", "[MASK]a"], ["a  [MASK]", "a"]):
         assert joined(tok, parts, add_special=False) == [
@@ -244,7 +244,9 @@ def test_little_is_held_of_ordinary_text(either: Callable[[Tokenizer], Tokenizer
     tok = either(Tokenizer.from_gguf(GOLDEN / "identity.gguf"))
     symbols = [c.replace(" ", "▁").encode() for c in ENGLISH]
     cuts = [
-        i for i in range(1, len(symbols)) if any(tok._dialect.joins.cuts(symbols[i - 1 : i + 1]))
+        i
+        for i in range(1, len(symbols))
+        if any(tok._dialect.merging.joins.cuts(symbols[i - 1 : i + 1]))
     ]
     longest = max(b - a for a, b in itertools.pairwise([0, *cuts, len(symbols)]))
     encoder, held = tok.stream_encoder(), 0

@@ -63,7 +63,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id) == (3, 4, 5, 6)
     assert (vocab.add_bos, vocab.add_eos, vocab.add_space_prefix) == (False, True, False)
-    assert vocab.family == ""
+    assert vocab.name_rule == ""
     assert vocab.piece_to_id[b"ab"] == 5
     assert vocab.eog_ids == {4}
     assert vocab.byte_fallback
@@ -76,7 +76,7 @@ def test_the_defaults_are_those_of_llama_cpp(tmp_path: Path) -> None:
 
     assert (vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id) == (1, 2, 0, None)
     assert (vocab.add_bos, vocab.add_eos, vocab.add_space_prefix) == (True, False, True)
-    assert vocab.family == ""
+    assert vocab.name_rule == ""
     assert not vocab.byte_fallback
 
 
@@ -110,7 +110,7 @@ def test_what_sentencepiece_would_need_is_told(tmp_path: Path, key: str) -> None
     ("key", "value", "expected"),
     [
         ("model", 5, "tokenizer.ggml.model is UINT32, expected STRING"),
-        ("model", "gpt2", "tokenizer.ggml.model is 'gpt2', expected 'llama' (SPM)"),
+        ("model", "gpt2", "tokenizer.ggml.model is 'gpt2', expected 'llama'"),
         ("tokens", "abc", "tokenizer.ggml.tokens is STRING, expected ARRAY"),
         ("tokens", np.zeros(N, np.int32), "is an array of INT32, expected of STRING"),
         ("scores", 1.0, "tokenizer.ggml.scores is FLOAT32, expected ARRAY"),
@@ -396,7 +396,7 @@ def test_the_fingerprint_of_a_file_is_that_of_its_copy(tmp_path: Path) -> None:
 def test_a_name_changes_the_fingerprint_only_if_it_changes_ids(tmp_path: Path) -> None:
     prints = [load(tmp_path, name=name).fingerprint for name in ("", "other", "a PHI-3", "phi3")]
     assert prints[0] == prints[1] != prints[2] == prints[3]
-    assert by_hand(ENTRIES, family="phi-3").fingerprint != by_hand(ENTRIES).fingerprint
+    assert by_hand(ENTRIES, name_rule="phi-3").fingerprint != by_hand(ENTRIES).fingerprint
 
 
 def test_a_vocab_does_not_change() -> None:

@@ -197,7 +197,9 @@ def _depends_on_the_rest(tok: Tokenizer) -> bool:
     rules, vocab = tok.vocab.normalization, tok.vocab
     whole = b"".join(vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
     found_twice = any(char.encode() in whole for char in " \u2581\ufffd")
-    return bool(tok._dialect.unused or found_twice or not (rules and rules.only_spaces_change))
+    merging = tok._dialect.merging
+    unused = merging is not None and bool(merging.unused)
+    return unused or found_twice or not (rules and rules.only_spaces_change)
 
 
 def _stream_encoder(tok: Tokenizer, case: Case) -> bool:

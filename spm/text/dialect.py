@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
 from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
+from spm.text.family import ScoreMerging
 from spm.text.token import Stretch, Token
 from spm.vocab import Vocab, as_llama_cpp
 
@@ -30,14 +28,12 @@ class Dialect(Protocol):
 
     name: str
     vocab: Vocab
-    unused: Collection[bytes]  # of the merge results, those that are no tokens
-    taken_apart: Collection[bytes]  # of these, the ones that a merge can have made
-    may_result: NDArray[np.bool_]  # by id: whether a merge may result in the piece
-    ranks_by_id: NDArray[Any]  # the smallest merges first
+    before: tuple[int, ...]  # the ids that `add_special` puts before a text
+    behind: tuple[int, ...]  # and behind it
 
     @property
-    def ranks(self) -> Mapping[bytes, float]:
-        """The rank of every piece that a merge may result in."""
+    def merging(self) -> ScoreMerging | None:
+        """What decides about merges, if that is what the family does."""
 
     def parts(
         self, text: bytes, parse_special: bool, begins: bool = True

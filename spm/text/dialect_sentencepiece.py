@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from spm.errors import DecodeError, EncodeError, VocabError, quoted
 from spm.text.cuts import Joins
+from spm.text.family import ScoreMerging, ends
 from spm.text.normalize import Normalizer, PrefixMatcher
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
@@ -68,12 +69,22 @@ class SentencePiece:
         self.denormalizer = _denormalizer(vocab)
         self.may_result = np.isin(vocab.type_numbers, _MERGEABLE)
         self.ranks_by_id = _ranks(vocab.scores)
+        self.before, self.behind = ends(vocab)
 
     @cached_property
     def ranks(self) -> Mapping[bytes, float]:
         """The rank of every piece that may be a merge result; the core does not ask for it."""
         ranks = zip(self.vocab.pieces, self.ranks_by_id.tolist())
         return dict(compress(ranks, self.may_result.tobytes()))
+
+    @property
+    def merging(self) -> ScoreMerging | None:
+        """What decides about merges."""
+        return self
+
+    def rank(self, left: bytes, right: bytes) -> float | None:
+        """That of what results."""
+        return self.ranks.get(left + right)
 
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""

@@ -72,13 +72,14 @@ def _part(dialect: Dialect, text: bytes, part: Token | Stretch) -> Part:
 
 
 def _merges(dialect: Dialect, stretch: Stretch) -> Iterator[Merge]:
+    merging = dialect.merging
+    if merging is None:
+        return
     row = [(symbol, i in stretch.frozen) for i, symbol in enumerate(stretch.symbols)]
     while bigrams := [
         (rank, i)
         for i, ((left, left_frozen), (right, right_frozen)) in enumerate(pairwise(row))
-        if (rank := dialect.ranks.get(left + right)) is not None
-        and not left_frozen
-        and not right_frozen
+        if (rank := merging.rank(left, right)) is not None and not left_frozen and not right_frozen
     ]:
         best, i = min(bigrams)
         left, right = row[i][0], row[i + 1][0]

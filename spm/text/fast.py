@@ -1,8 +1,8 @@
 """The seam to the compiled core: what a dialect hands over, once, so that the core does all of it.
 
-Three kinds of vocabulary stay with the specification, and `fast_encoder` is None for them: spaces
-that are not written ▁, user-defined pieces that are not well-formed UTF-8 (they could stand inside
-a character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
+Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
+not merge by scores, spaces that are not written ▁, user-defined pieces that are not well-formed
+UTF-8 (they could stand inside a character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
 as well: how those are taken apart depends on all that was considered before.
 """
 
@@ -43,24 +43,25 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
     if core is None:
         announce_missing()
         return None
-    if len(dialect.vocab) > MAX_PIECES:
+    if len(dialect.vocab) > MAX_PIECES or dialect.merging is None:
         return None
+    found = mergeable(dialect.merging)
     if isinstance(dialect, LlamaCpp):
-        return _llama_cpp(dialect, cache_bytes)
+        return _llama_cpp(dialect, found, cache_bytes)
     assert isinstance(dialect, SentencePiece)
     whole = dialect.user_defined.pieces
     plain = dialect.rules.escape_whitespaces and all(is_utf8(piece) for piece in whole)
-    return _sentencepiece(dialect, cache_bytes) if plain else None
+    return _sentencepiece(dialect, found, cache_bytes) if plain else None
 
 
-def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
+def _llama_cpp(dialect: LlamaCpp, found: Mergeable, cache_bytes: int) -> Any:
     """Any bytes are a text, and special pieces are cut out of it."""
     vocab = dialect.vocab
     known = vocab.piece_to_id
     byte_ids = [known.get(byte_piece(b), known.get(bytes([b]), -1)) for b in range(256)]
     return _encoder(
         dialect,
-        mergeable(dialect),
+        found,
         cache_bytes,
         user_defined=[],
         byte_ids=byte_ids,
@@ -74,7 +75,7 @@ def _llama_cpp(dialect: LlamaCpp, cache_bytes: int) -> Any:
     )
 
 
-def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
+def _sentencepiece(dialect: SentencePiece, found: Mergeable, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
     vocab, rules = dialect.vocab, dialect.rules
     whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
@@ -90,7 +91,7 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
     )
     return _encoder(
         dialect,
-        in_valid_text(mergeable(dialect)),
+        in_valid_text(found),
         cache_bytes,
         user_defined=[(p, vocab.piece_to_id[p]) for p in whole],
         byte_ids=dialect.byte_ids or [-1] * 256,
@@ -107,9 +108,10 @@ def _sentencepiece(dialect: SentencePiece, cache_bytes: int) -> Any:
 def _encoder(
     dialect: Dialect, found: Mergeable, cache_bytes: int, *, byte_ids: list[int], **rules: Any
 ) -> Any:
-    vocab = dialect.vocab
-    unused = [vocab.piece_to_id[p] for p in dialect.taken_apart]
-    nowhere = [vocab.piece_to_id[p] for p in dialect.unused if p not in dialect.taken_apart]
+    vocab, merging = dialect.vocab, dialect.merging
+    assert merging is not None
+    unused = [vocab.piece_to_id[p] for p in merging.taken_apart]
+    nowhere = [vocab.piece_to_id[p] for p in merging.unused if p not in merging.taken_apart]
     found = found._replace(
         ids=np.where(np.isin(found.ids, nowhere), -1, found.ids).astype(np.int32)
     )
@@ -118,8 +120,8 @@ def _encoder(
         *found,
         unused=np.array(unused, np.int32),
         byte_ids=np.array(byte_ids, np.int32),
-        bos=vocab.special_ids["bos"] if vocab.add_bos else -1,
-        eos=vocab.special_ids["eos"] if vocab.add_eos else -1,
+        bos=next(iter(dialect.before), -1),
+        eos=next(iter(dialect.behind), -1),
         seed=secrets.randbits(64),
         isa=_isa(),
         memory=cache_bytes,

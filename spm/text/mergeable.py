@@ -1,4 +1,4 @@
-"""What a dialect merges to, as the compiled core wants it: pieces, ranks and ids in three lists.
+"""What a vocabulary merges to, as the compiled core wants it: pieces, ranks and ids in three lists.
 
 The ranks of the oracles are scores, or the bits of scores. All that a merge asks of them is which
 is smaller and which are equal, so here they are counted: 0 for the smallest, 1 for the next, and
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.text.dialect import Dialect
+from spm.text.family import ScoreMerging
 from spm.text.utf8 import is_utf8
 
 BLOCK: Final = 256  # pieces that are decoded as one; a malformed one costs a look at all of these
@@ -32,11 +32,11 @@ class Mergeable(NamedTuple):
         return Mergeable(pieces, dense(self.ranks[kept]), self.ids[kept])
 
 
-def mergeable(dialect: Dialect) -> Mergeable:
+def mergeable(merging: ScoreMerging) -> Mergeable:
     """Every piece that a merge may result in, each once."""
-    vocab, ids = dialect.vocab, np.flatnonzero(dialect.may_result)
-    pieces = list(compress(vocab.pieces, dialect.may_result.tobytes()))
-    found = Mergeable(pieces, dense(dialect.ranks_by_id[ids]), ids.astype(np.int32))
+    vocab, ids = merging.vocab, np.flatnonzero(merging.may_result)
+    pieces = list(compress(vocab.pieces, merging.may_result.tobytes()))
+    found = Mergeable(pieces, dense(merging.ranks_by_id[ids]), ids.astype(np.int32))
     if len(vocab.piece_to_id) == len(vocab):
         return found
     # UNUSED NUL pieces may stand several times: the last is the one whose id and rank count

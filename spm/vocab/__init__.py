@@ -3,10 +3,11 @@
 from spm.vocab.from_gguf import vocab_from_gguf
 from spm.vocab.from_sentencepiece import vocab_from_sentencepiece
 from spm.vocab.llama_cpp import as_converted, as_llama_cpp
-from spm.vocab.vocab import SPACE, Normalization, TokenType, Vocab
+from spm.vocab.vocab import SPACE, Family, Normalization, TokenType, Vocab
 
 __all__ = [
     "SPACE",
+    "Family",
     "Normalization",
     "TokenType",
     "Vocab",

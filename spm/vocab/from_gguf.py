@@ -1,7 +1,7 @@
 """GGUF metadata -> Vocab, as the file tells it.
 
-Keys are those of the GGUF specification, defaults those of llama.cpp for `tokenizer.ggml.model =
-llama` (src/llama-vocab.cpp, `llama_vocab::impl::load`): without scores all are 0, without token
+Keys are those of the GGUF specification, defaults those of llama.cpp for `tokenizer.ggml.model`
+(src/llama-vocab.cpp, `llama_vocab::impl::load`): without scores all are 0, without token
 types all are NORMAL.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
-from spm.vocab.llama_cpp import DEFAULT_IDS, as_c_strings, family
+from spm.vocab.llama_cpp import DEFAULTS, Defaults, as_c_strings, name_rule
 from spm.vocab.vocab import Normalization, TokenType, Vocab, token_types
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
@@ -29,7 +29,9 @@ _ROLES: Final = {  # key -> role; the last three keys are old names
     "bos_token_id": "bos",
     "eos_token_id": "eos",
     "unknown_token_id": "unk",
+    "seperator_token_id": "sep",
     "padding_token_id": "pad",
+    "mask_token_id": "mask",
     "eot_token_id": "eot",
     "eom_token_id": "eom",
     "fim_pre_token_id": "fim_pre",
@@ -45,19 +47,21 @@ _ROLES: Final = {  # key -> role; the last three keys are old names
 
 
 def vocab_from_gguf(gguf: GGUF) -> Vocab:
-    """Read the SPM vocabulary of an open file.
+    """Read the vocabulary of an open file.
 
     Raises VocabError naming the key if one is missing, of another type, or contradicts another, or
-    if the file's vocabulary is not SPM.
+    if its family is not known.
     """
     keys = _Keys(gguf)
     model = keys.text("model")
-    if model != "llama":
-        raise VocabError(f"{keys.where('model')} is '{one_line(model)}', expected 'llama' (SPM)")
+    if model not in DEFAULTS:
+        expected = " or ".join(map(repr, DEFAULTS))
+        raise VocabError(f"{keys.where('model')} is '{one_line(model)}', expected {expected}")
+    defaults = DEFAULTS[model]
     pieces = as_c_strings(keys.strings("tokens"))
     types = _types(keys, len(pieces))
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
-    special_ids = _special_ids(keys, len(pieces))
+    special_ids = _special_ids(keys, defaults, len(pieces))
     normalization = _normalization(keys)  # read in any case: its keys must have the right types
     return Vocab(
         source=keys.source,
@@ -65,11 +69,12 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         scores=_scores(keys, len(pieces)),
         types=types,
         special_ids=special_ids,
-        eog_ids=frozenset([special_ids["eos"]]),
-        add_bos=keys.flag("add_bos_token", True),
-        add_eos=keys.flag("add_eos_token", False),
-        add_space_prefix=keys.flag("add_space_prefix", True),
-        family=family(*keys.names()),
+        eog_ids=frozenset(i for role, i in special_ids.items() if role == "eos"),
+        add_bos=keys.flag("add_bos_token", defaults.add_bos),
+        add_eos=keys.flag("add_eos_token", defaults.add_eos),
+        add_space_prefix=keys.flag("add_space_prefix", defaults.add_space_prefix),
+        family=defaults.family,
+        name_rule=name_rule(*keys.names()),
         normalization=None if lacks else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
         byte_fallback=TokenType.BYTE in types,
@@ -162,8 +167,8 @@ def _expect_length(keys: _Keys, key: str, found: int, n: int) -> None:
         )
 
 
-def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
-    ids = dict(DEFAULT_IDS)
+def _special_ids(keys: _Keys, defaults: Defaults, n: int) -> dict[str, int]:
+    ids = dict(defaults.special_ids)
     for key, role in _ROLES.items():
         value = keys.id(key)
         if value is None or value == _NO_ID:
@@ -171,7 +176,7 @@ def _special_ids(keys: _Keys, n: int) -> dict[str, int]:
         if value >= n:
             raise VocabError(f"{keys.where(key)} is {value}, expected 0 to {n - 1}")
         ids[role] = value
-    for role, value in DEFAULT_IDS.items():
+    for role, value in defaults.special_ids.items():
         if ids[role] >= n:
             key = next(k for k, r in _ROLES.items() if r == role)
             raise VocabError(

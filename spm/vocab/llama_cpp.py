@@ -12,16 +12,29 @@ lowest id is taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from spm.errors import VocabError
-from spm.vocab.vocab import TokenType, Vocab
+from spm.vocab.vocab import Family, TokenType, Vocab
 
-DEFAULT_IDS: Final = {"bos": 1, "eos": 2, "unk": 0}
+
+class Defaults(NamedTuple):
+    """What llama.cpp takes for the keys that a file does not have."""
+
+    family: Family
+    special_ids: Mapping[str, int]
+    add_bos: bool = False
+    add_eos: bool = False
+    add_space_prefix: bool = False
+
+
+DEFAULTS: Final = {  # by tokenizer.ggml.model
+    "llama": Defaults(Family.SPM, {"bos": 1, "eos": 2, "unk": 0}, True, False, True),
+}
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
     "eot": (
@@ -68,7 +81,7 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
 
 def as_converted(vocab: Vocab) -> Vocab:
     """What llama.cpp would see if a `.model` were converted with its special ids and no flags."""
-    special_ids = {**DEFAULT_IDS, **vocab.special_ids}
+    special_ids = {**DEFAULTS["llama"].special_ids, **vocab.special_ids}
     pieces = as_c_strings(vocab.pieces)
     if pieces == vocab.pieces:
         return vocab.reread(special_ids=special_ids, add_bos=True)
@@ -121,7 +134,7 @@ def _eog_ids(vocab: Vocab, special_ids: dict[str, int], types: list[TokenType]) 
     return frozenset(eog)
 
 
-def family(model_name: str, pre: str, architecture: str) -> str:
+def name_rule(model_name: str, pre: str, architecture: str) -> str:
     """Which of llama.cpp's name rules applies to a file; "" is none."""
     if any(name in pre for name in ("jina-v2-de", "jina-v2-es", "jina-v2-code")):
         return "<mask>"
@@ -134,13 +147,13 @@ def family(model_name: str, pre: str, architecture: str) -> str:
 
 def _lstrip_ids(vocab: Vocab) -> frozenset[int]:
     """BERT-like models: the mask swallows the white space before it."""
-    mask = vocab.piece_to_id.get(vocab.family.encode())
-    return frozenset() if mask is None or vocab.family == "phi-3" else frozenset([mask])
+    mask = vocab.piece_to_id.get(vocab.name_rule.encode())
+    return frozenset() if mask is None or vocab.name_rule == "phi-3" else frozenset([mask])
 
 
 def _rstrip_ids(vocab: Vocab) -> frozenset[int]:
     """Phi-3: all but a few special pieces swallow the white space after them."""
-    if vocab.family != "phi-3":
+    if vocab.name_rule != "phi-3":
         return frozenset()
     named = {}
     for piece in (b"</s>", b"<unk>", b"<s>", b"<|endoftext|>"):

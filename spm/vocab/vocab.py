@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
@@ -22,6 +22,19 @@ from numpy.typing import NDArray
 from spm.errors import VocabError, quoted
 
 SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
+
+
+class Family(Enum):
+    """How pieces are found in a text: the kinds of `tokenizer.ggml.model` and of `.model` files."""
+
+    SPM = "SPM"  # merges by the score of what results
+    BPE = "BPE"  # merges by the rank of a pair, inside of words
+    UNIGRAM = "Unigram"  # the most probable row of pieces
+    WORDPIECE = "WordPiece"  # the longest pieces of each word
+    RWKV = "RWKV"  # the longest pieces of the text
+    PLAMO2 = "PLaMo-2"  # the best row of pieces, found from the end
+    WORD = "WORD"  # what stands between spaces
+    CHAR = "CHAR"  # characters
 
 
 class TokenType(IntEnum):
@@ -79,7 +92,10 @@ class Vocab:
     add_bos: bool
     add_eos: bool
     add_space_prefix: bool
-    family: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
+    family: Family = Family.SPM
+    pre: str = ""  # BPE: the name of the rules by which a text is parted into words
+    merges: tuple[bytes, ...] = ()  # BPE: b"left right", the best first
+    name_rule: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
     lstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space before them
     rstrip_ids: frozenset[int] = frozenset()  # and those that eat the white space after them
@@ -155,16 +171,19 @@ class Vocab:
         digest = hashlib.sha256(b"spm vocabulary 1\n")
         for piece in self.pieces:
             digest.update(len(piece).to_bytes(8, "little") + piece)
+        for merge in self.merges:
+            digest.update(len(merge).to_bytes(8, "little") + merge)
         digest.update(self.scores.astype("<f4").tobytes() + self.type_numbers.tobytes())
         digest.update(repr(self._rules()).encode())
         return digest.hexdigest()
 
     def _rules(self) -> tuple[object, ...]:
         sets = (self.eog_ids, self.lstrip_ids, self.rstrip_ids)
-        ids = (sorted(self.special_ids.items()), *map(sorted, sets), self.family)
+        ids = (sorted(self.special_ids.items()), *map(sorted, sets), self.name_rule)
         flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
+        family = () if self.family == Family.SPM else (self.family.value, self.pre)
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
-        return (*ids, *flags, *rules, self.unk_surface)
+        return (*ids, *flags, *rules, self.unk_surface, *family)
 
 
 def byte_piece(byte: int) -> bytes:
