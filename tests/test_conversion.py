@@ -80,8 +80,6 @@ def test_sentencepiece_opens_a_model_that_was_a_gguf(tmp_path: Path, rule: str) 
         assert processor(data).Encode(text) == reopened.Encode(text)
         ids = reopened.Encode(text)
         assert processor(data).Decode(ids) == reopened.Decode(ids)
-            reopened.Encode(text)
-        )
 
 
 def test_sentencepiece_opens_a_model_that_was_written_again(tmp_path: Path) -> None:
