@@ -24,6 +24,7 @@ from spm.text.explain import Explanation, explain
 from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
 from spm.text.ids import checked_ids
 from spm.text.stream import CharactersOf, StreamDecoder, StreamEncoder
+from spm.text.unusual import unusual
 from spm.text.utf8 import utf8
 from spm.vocab import (
     Vocab,
@@ -298,6 +299,10 @@ class Tokenizer:
     def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
         """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""
         return explain(self._dialect, utf8(text), parse_special)
+
+    def unusual(self) -> list[str]:
+        """What to know of this vocabulary: ties, improper scores, missing bytes; a line each."""
+        return list(unusual(self._dialect))
 
     # ---- ids -> text
 
