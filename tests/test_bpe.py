@@ -127,6 +127,12 @@ def test_every_byte_has_its_place() -> None:
     assert [[0, 1], [1, 2], [2, 6], [6, 6], [6, 6], [6, 7], [7, 9]] == spans[:7].tolist()
     assert [[9, 10], [10, 11], [11, 12]] == spans[7:].tolist()
 
+    # as many bytes as given, but not the same ones
+    _, spans = tokenizer("example").encode_offsets(
+        b"\xff\xc1\xa1\xc1\xa1x", unit="byte", add_special=False
+    )
+    assert [[0, 0], [0, 0], [0, 1], [1, 3], [3, 5], [5, 6]] == spans.tolist()
+
 
 def test_a_word_of_a_million_characters() -> None:
     tok = tokenizer("ranks")
@@ -183,7 +189,7 @@ def test_merges_are_c_strings_and_the_first_of_equal_lines_counts() -> None:
         ),
         (
             {"pieces": [*ALPHABET, (" " * 5000, 1)]},
-            "expected to show at most 16777216 bytes",
+            "has 5000 characters that are not of GPT-2's alphabet, expected to show at most",
         ),
     ],
 )
