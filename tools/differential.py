@@ -232,9 +232,9 @@ def _truncate(tok: Tokenizer, case: Case) -> bool:
 @cache
 def _depends_on_the_rest(tok: Tokenizer) -> bool:
     """Whether a beginning may have other ids, or other places, than it has in the whole text."""
-    if tok.dialect == "llama.cpp":
-        return tok.vocab.family in (Family.PLAMO2, Family.BPE)
     rules, vocab = tok.vocab.normalization, tok.vocab
+    if tok.dialect == "llama.cpp" and vocab.family != Family.UNIGRAM:
+        return vocab.family in (Family.PLAMO2, Family.BPE)
     whole = b"".join(vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
     found_twice = any(char.encode() in whole for char in " \u2581\ufffd")
     merging = tok._dialect.merging

@@ -39,12 +39,14 @@ def merge(
     ranks: Mapping[bytes, float],
     frozen: Container[int] = (),
     splits: dict[bytes, tuple[bytes, bytes]] | None = None,
+    skips: Callable[[], bool] | None = None,
 ) -> list[bytes]:
     """Merge neighbours until no bigram is left; return the symbols that remain, in order.
 
     `ranks` holds every piece that may be a merge result; the smallest merges first. Symbols whose
     index is in `frozen` never merge. `splits`, if given, learns the two halves of every bigram that
-    was considered.
+    was considered. `skips`, if given, is asked for every bigram whose turn it is whether it goes
+    away instead of merging.
     """
 
     def rank_of(left: bytes, right: bytes) -> float | None:
@@ -53,13 +55,14 @@ def merge(
             splits[left + right] = left, right
         return rank
 
-    return merge_by(rank_of, symbols, frozen)
+    return merge_by(rank_of, symbols, frozen, skips)
 
 
 def merge_by(
     rank_of: Callable[[bytes, bytes], float | None],
     symbols: list[bytes],
     frozen: Container[int] = (),
+    skips: Callable[[], bool] | None = None,
 ) -> list[bytes]:
     """As `merge`, with a rank for two neighbours, or None if they do not merge."""
     row = list(symbols)  # b"" where a symbol was swallowed by the one to its left
@@ -79,6 +82,8 @@ def merge_by(
         _, left, right, size = heappop(agenda)
         if not row[left] or not row[right] or len(row[left]) + len(row[right]) != size:
             continue  # outdated
+        if skips and skips():
+            continue
         row[left] += row[right]
         row[right] = b""
         after[left] = after[right]

@@ -48,6 +48,8 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
+# model_interface.cc, `reserved_id_map_`: the types that no text becomes by itself
+_RESERVED: Final = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE)
 TOKEN_TYPES: Final = {int(kind): kind for kind in TokenType}
 _BY_NUMBER: Final = np.array([None, *TokenType], object)
 
@@ -96,6 +98,7 @@ class Vocab:
     pre: str = ""  # BPE: the name of the rules by which a text is parted into words
     merges: tuple[bytes, ...] = ()  # BPE: b"left right", the best first
     name_rule: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
+    types_in_file: tuple[TokenType, ...] = ()  # where llama.cpp changed some and asks for these too
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
     lstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space before them
     rstrip_ids: frozenset[int] = frozenset()  # and those that eat the white space after them
@@ -108,6 +111,8 @@ class Vocab:
 
     def __post_init__(self) -> None:
         piece_to_id = dict(zip(self.pieces, range(len(self.pieces))))
+        if len(piece_to_id) < len(self.pieces):
+            piece_to_id.update((self.pieces[i], i) for i in self.ids_of_type(*_RESERVED))
         scores = self.scores.copy()
         self.__setstate__({**vars(self), "scores": scores, "piece_to_id": piece_to_id})
         _check(self)
@@ -183,7 +188,7 @@ class Vocab:
         flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
         family = () if self.family == Family.SPM else (self.family.value, self.pre)
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
-        return (*ids, *flags, *rules, self.unk_surface, *family)
+        return (*ids, *flags, *rules, self.unk_surface, *family, *map(int, self.types_in_file))
 
 
 def byte_piece(byte: int) -> bytes:
@@ -200,7 +205,7 @@ def _check(vocab: Vocab) -> None:
     if n == 0:
         raise VocabError(f"{vocab.source}: the vocabulary has 0 pieces, expected at least 1")
     if len(vocab.piece_to_id) < n:
-        _check_duplicates(vocab)
+        check_duplicates(vocab, vocab.family in (Family.UNIGRAM, Family.WORD, Family.CHAR))
     for i in vocab.ids_of_type(TokenType.BYTE):
         piece = vocab.pieces[i]
         if piece not in BYTE_OF_PIECE:
@@ -216,10 +221,19 @@ def _check(vocab: Vocab) -> None:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
 
 
-def _check_duplicates(vocab: Vocab) -> None:
+def check_duplicates(vocab: Vocab, apart: bool) -> None:
+    """Raise VocabError if two pieces are spelled the same.
+
+    With `apart` a reserved piece may be spelled like one that a text becomes: nothing takes the one
+    for the other (model_interface.cc, `use_reserved_id_map`).
+    """
     unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
-    seen = Counter(pair[0] for pair in zip(vocab.pieces, vocab.types) if pair != unused_nul)
-    piece, count = seen.most_common(1)[0] if seen else (b"", 0)
+    seen = Counter(
+        (piece, apart and kind in _RESERVED)
+        for piece, kind in zip(vocab.pieces, vocab.types)
+        if (piece, kind) != unused_nul
+    )
+    (piece, _), count = seen.most_common(1)[0] if seen else ((b"", False), 0)
     if count > 1:
         first = vocab.pieces.index(piece)
         raise VocabError(
