@@ -44,6 +44,11 @@ DEFAULTS: Final = {  # by tokenizer.ggml.model
     "gpt2": Defaults(Family.BPE, {"bos": 11, "eos": 11}),
     "gemma4": Defaults(Family.BPE, {}),
     "t5": Defaults(Family.UNIGRAM, {"eos": 1, "unk": 2, "pad": 0}, add_eos=True),
+    "bert": Defaults(
+        Family.WORDPIECE, {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103}, True
+    ),
+    "rwkv": Defaults(Family.RWKV, {}),
+    "plamo2": Defaults(Family.PLAMO2, {"bos": 1, "eos": 2, "unk": 0, "pad": 3}),
 }
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
