@@ -18,13 +18,19 @@ from spm.text.bpe import Bpe
 from spm.text.clean_spaces import CleanedDecoder, Decoder
 from spm.text.family import Encoding, ScoreMerging, ends
 from spm.text.fragments import partition, settled, special_pieces
+from spm.text.plamo2 import Plamo2
+from spm.text.rwkv import Rwkv
 from spm.text.spm_llama_cpp import SpmLlamaCpp
 from spm.text.token import Stretch, Token
+from spm.text.wordpiece import WordPiece
 from spm.vocab import Family, TokenType, Vocab
 
 _SILENT: Final = (TokenType.CONTROL, TokenType.UNKNOWN)
 _ENCODINGS: Final[Mapping[Family, Callable[[Vocab], Encoding]]] = {
     Family.SPM: SpmLlamaCpp,
+    Family.WORDPIECE: WordPiece,
+    Family.RWKV: Rwkv,
+    Family.PLAMO2: Plamo2,
     Family.BPE: Bpe,
 }
 

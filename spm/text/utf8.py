@@ -9,6 +9,7 @@ and decoder look closer: a byte that begins no well-formed character becomes U+F
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from spm.errors import EncodeError
@@ -17,7 +18,12 @@ REPLACEMENT: Final = "\ufffd".encode()
 
 _SIZES: Final = [1] * 0xC0 + [2] * 0x20 + [3] * 0x10 + [4] * 0x10  # by lead byte, in bytes
 
+_LEAD_BITS: Final = [0, 0x7F, 0x1F, 0x0F, 0x07]  # which bits of the lead byte count, by size
+
 _TAIL = rb"[\x80-\xbf]"
+_CODE_POINT: Final = re.compile(
+    rb"[\xc0-\xdf]%(t)s|[\xe0-\xef]%(t)s{2}|[\xf0-\xf7]%(t)s{3}|." % {b"t": _TAIL}, re.DOTALL
+)
 _WELL_FORMED: Final = re.compile(
     rb"[\x00-\x7f]|[\xc2-\xdf]%(t)s|\xe0[\xa0-\xbf]%(t)s|[\xe1-\xec\xee\xef]%(t)s{2}|\xed[\x80-\x9f]%(t)s"
     rb"|\xf0[\x90-\xbf]%(t)s{2}|[\xf1-\xf3]%(t)s{3}|\xf4[\x80-\x8f]%(t)s{2}" % {b"t": _TAIL}
@@ -57,6 +63,30 @@ def well_formed_size(text: bytes, pos: int) -> int:
     """The bytes of the well-formed character at `pos`, or 0 if none begins there."""
     match = _WELL_FORMED.match(text, pos)
     return match.end() - pos if match else 0
+
+
+def wide_code_points(text: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The code points of text[begin:end] as llama.cpp reads them, and where each begins and ends.
+
+    Overlong forms, surrogates and numbers up to 0x1FFFFF are taken as they are; a byte that begins
+    nothing is U+FFFD, alone (src/unicode.cpp, `unicode_cpts_from_utf8`).
+    """
+    for match in _CODE_POINT.finditer(text, begin, end):
+        char, (first, last) = match[0], match.span()
+        if len(char) == 1:
+            yield char[0] if char[0] < 0x80 else 0xFFFD, first, last
+            continue
+        number = char[0] & _LEAD_BITS[len(char)]
+        for byte in char[1:]:
+            number = number << 6 | byte & 0x3F
+        yield number, first, last
+
+
+def from_code_point(number: int) -> bytes:
+    """The bytes of a code point up to 0x1FFFFF, surrogates among them."""
+    if number < 0x110000:
+        return chr(number).encode("utf-8", "surrogatepass")
+    return bytes([0xF0 | number >> 18, *(0x80 | number >> i & 0x3F for i in (12, 6, 0))])
 
 
 def split_unfinished(text: bytes) -> tuple[bytes, bytes]:

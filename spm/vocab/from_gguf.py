@@ -68,6 +68,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
     special_ids = _special_ids(keys, defaults, len(pieces))
     normalization = _normalization(keys)  # read in any case: its keys must have the right types
+    lowercase = keys.flag("normalizer.lowercase", True)
     return Vocab(
         source=keys.source,
         pieces=pieces,
@@ -81,6 +82,8 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         family=defaults.family,
         pre=pre,
         merges=merges,
+        lowercase=lowercase,
+        strip_accents=keys.flag("normalizer.strip_accents", lowercase),
         name_rule=name_rule(*keys.names()),
         normalization=None if lacks else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
@@ -197,7 +200,9 @@ def _special_ids(keys: _Keys, defaults: Defaults, n: int) -> dict[str, int]:
             raise VocabError(f"{keys.where(key)} is {value}, expected 0 to {n - 1}")
         ids[role] = value
     for role, value in defaults.special_ids.items():
-        if ids[role] >= n:
+        if ids[role] >= n and role in ("pad", "mask"):
+            del ids[role]  # nothing rests on these, and llama.cpp does without
+        elif ids[role] >= n:
             key = next(k for k, r in _ROLES.items() if r == role)
             raise VocabError(
                 f"{keys.where(key)} is missing and its default {value} is outside the vocabulary,"

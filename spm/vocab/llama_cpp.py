@@ -43,6 +43,11 @@ DEFAULTS: Final = {  # by tokenizer.ggml.model
     "llama": Defaults(Family.SPM, {"bos": 1, "eos": 2, "unk": 0}, True, False, True),
     "gpt2": Defaults(Family.BPE, {"bos": 11, "eos": 11}),
     "gemma4": Defaults(Family.BPE, {}),
+    "bert": Defaults(
+        Family.WORDPIECE, {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103}, True
+    ),
+    "rwkv": Defaults(Family.RWKV, {}),
+    "plamo2": Defaults(Family.PLAMO2, {"bos": 1, "eos": 2, "unk": 0, "pad": 3}),
 }
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
@@ -78,8 +83,8 @@ _ALWAYS_SHOWN: Final = "<|channel|> <|message|> <|start|> <|constrain|>"
 
 def as_llama_cpp(vocab: Vocab) -> Vocab:
     """Apply llama.cpp's rules. Raises VocabError where llama.cpp refuses the vocabulary."""
-    if np.isnan(vocab.scores).any():  # no order then, and what std::priority_queue does is chance
-        first = int(np.isnan(vocab.scores).argmax())
+    if vocab.family == Family.SPM and np.isnan(vocab.scores).any():
+        first = int(np.isnan(vocab.scores).argmax())  # no order: std::priority_queue takes chances
         raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)

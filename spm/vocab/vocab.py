@@ -95,6 +95,8 @@ class Vocab:
     family: Family = Family.SPM
     pre: str = ""  # BPE: the name of the rules by which a text is parted into words
     merges: tuple[bytes, ...] = ()  # BPE: b"left right", the best first
+    lowercase: bool = True  # WordPiece: whether a text is put into lower case
+    strip_accents: bool = True  # WordPiece: and loses its accents
     name_rule: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
     lstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space before them
@@ -182,8 +184,9 @@ class Vocab:
         ids = (sorted(self.special_ids.items()), *map(sorted, sets), self.name_rule)
         flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
         family = () if self.family == Family.SPM else (self.family.value, self.pre)
+        words = (self.lowercase, self.strip_accents) if self.family == Family.WORDPIECE else ()
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
-        return (*ids, *flags, *rules, self.unk_surface, *family)
+        return (*ids, *flags, *rules, self.unk_surface, *family, *words)
 
 
 def byte_piece(byte: int) -> bytes:
@@ -212,7 +215,7 @@ def _check(vocab: Vocab) -> None:
         if not 0 <= i < n:
             raise VocabError(f"{vocab.source}: the {role} id is {i}, expected 0 to {n - 1}")
     for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
-        if wanted and role not in vocab.special_ids:
+        if wanted and role not in vocab.special_ids and vocab.family != Family.RWKV:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
 
 
