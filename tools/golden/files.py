@@ -95,6 +95,8 @@ def cases_for(vocab: Path) -> list[Case]:
     """Every case for a trained vocabulary; for a crafted one the themes that can say something."""
     if vocab.stem in vocabs.TRAINED:
         return list(inputs().values())
+    if vocab.stem in vocabs.FAMILIES:
+        return list(inputs((*CRAFTED_THEMES, "boundary", "normalisation")).values())
     spaces = ("whitespace",) if vocab.stem in SPACE_VOCABS else ()
     return list(inputs(CRAFTED_THEMES + spaces).values())
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.golden import wire
+from tools.golden import families, wire
 from tools.golden.crafted import (
     CONTROL,
     CRAFTED,
@@ -136,6 +136,8 @@ class Gguf:
     add_space_prefix: bool | None = True
     add_bos: bool | None = True
     add_eos: bool | None = False
+    model: str = "llama"
+    flags: dict[str, bool] = field(default_factory=dict)  # further keys that are true or false
 
 
 def converted(model: Path) -> Gguf:
@@ -211,7 +213,22 @@ def _own_rules() -> dict[str, Gguf]:
     }
 
 
-OWN_RULES = _own_rules()
+def _families() -> dict[str, Gguf]:
+    """What is not SPM, without flags but for one file that contradicts every default."""
+    ids = {"padding": 0, "unknown": 1, "bos": 2, "seperator": 3, "eos": 3, "mask": 4}
+    plain: dict[str, Any] = {"add_space_prefix": None, "add_bos": None, "add_eos": None}
+    against: dict[str, Any] = {"add_space_prefix": True, "add_bos": False, "add_eos": True}
+    cased = {"normalizer.lowercase": False, "add_sep_token": False}
+    return {
+        "wordpiece": Gguf(families.wordpiece(), ids, model="bert", **plain),
+        "wordpiece_cased": Gguf(families.wordpiece(), ids, model="bert", flags=cased, **against),
+        "rwkv": Gguf(families.rwkv(), {"unknown": 1}, model="rwkv", **plain),
+        "plamo2": Gguf(families.plamo2(), model="plamo2", **plain),
+    }
+
+
+FAMILIES = _families()
+OWN_RULES = {**_own_rules(), **FAMILIES}
 
 
 def write_gguf(recipe: Gguf, path: Path) -> None:
@@ -221,7 +238,7 @@ def write_gguf(recipe: Gguf, path: Path) -> None:
     writer = gguf.GGUFWriter(path, "llama")
     if recipe.name is not None:
         writer.add_name(recipe.name)
-    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_model(recipe.model)
     writer.add_token_list([text.encode("utf-8", "surrogateescape") for text, _, _ in recipe.pieces])
     if recipe.integer_scores:
         writer.add_array("tokenizer.ggml.scores", [int(score) for _, score, _ in recipe.pieces])
@@ -235,6 +252,7 @@ def write_gguf(recipe: Gguf, path: Path) -> None:
         "add_space_prefix": recipe.add_space_prefix,
         "add_bos_token": recipe.add_bos,
         "add_eos_token": recipe.add_eos,
+        **recipe.flags,
     }
     for name, flag in flags.items():
         if flag is not None:
