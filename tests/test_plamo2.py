@@ -21,7 +21,12 @@ SCORES = {  # times 10,000: -2.00005 is -20000.5 and becomes -20001, farther fro
     "a": -20_000, "b": -20_000, "c": -20_000, "ab": -40_000, "bc": -39_999, "abc": -60_000,
     "aa": -40_001, "bca": -60_001, "日": -30_000, "日本": -130_000, "aba": 5_000, "cc": -1,
 }  # fmt: skip
-UNUSED = [piece("ccc", -2000), piece("bb", float("nan")), piece("aaa", float("-inf"))]
+UNUSED = [
+    piece("zz", -2000),
+    piece("yy", -1999.9999),
+    piece("bb", float("nan")),
+    piece("aaa", float("-inf")),
+]
 BYTES_COST = 10_000_000
 
 
@@ -96,6 +101,30 @@ def test_halves_are_rounded_away_from_zero(tmp_path: Path) -> None:
 
     assert tok.encode("aa") == [FIRST + 1]  # 625 < 626
     assert tok.encode("bb") == [FIRST + 2] * 2  # -626 < -625
+
+
+def test_at_minus_2000_a_piece_is_not_used(tok: Tokenizer) -> None:
+    ids = [len(HEAD) + ord(c) for c in "zz"]
+    assert tok.encode("zz") == ids  # though two characters by their bytes cost no less
+    assert tok.encode("yy") == [FIRST + len(SCORES) + 1]
+
+
+def test_a_piece_at_minus_1000_ends_a_row(tmp_path: Path) -> None:
+    entries = [piece("ab", -1000), piece("a", -1), piece("bc", -1), piece("b", -1), piece("x", -1)]
+    tok = Tokenizer.from_gguf(write(tmp_path / "v.gguf", [*HEAD, *BYTES, *entries]))
+    encoder = tok.stream_encoder()
+
+    assert tok.encode("ab") == [FIRST]  # a and b, which are cheaper, are not seen
+    assert tok.encode("xab") == [len(HEAD) + ord("x"), FIRST]  # nor is x, in front of it
+    assert [*encoder.push("xab"), *encoder.push("cx"), *encoder.flush()] == tok.encode("xabcx")
+
+
+def test_a_stream_cut_inside_a_character(tmp_path: Path) -> None:
+    tok = Tokenizer.from_gguf(write(tmp_path / "v.gguf", [*HEAD, *BYTES, piece("aé", -1)]))
+    marked = tok.stream_encoder()
+
+    assert tok._dialect.settled("xaé".encode()[:-1], False) == (1, False)
+    assert [*marked.push("x\ufeff"), *marked.push("x"), *marked.flush()] == tok.encode("x\ufeffx")
 
 
 def test_a_byte_order_mark_in_front_goes_away(tok: Tokenizer) -> None:

@@ -104,6 +104,25 @@ def test_a_stream_gives_the_ids_of_the_whole(
     assert tok.encode(text) == [i for part in [*parts, encoder.flush()] for i in part]
 
 
+# The first and last characters that were words of their own between two letters, and the neighbours
+# of these that were not: answered by llama.cpp of llama-cpp-python 0.3.36.
+CHINESE = [
+    0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xF900, 0xFAFF, 0x20000, 0x2A6DF, 0x2A700, 0x2B73F, 0x2B740,
+    0x2B81F, 0x2B920, 0x2CEAF, 0x2F800, 0x2FA1F,
+]  # fmt: skip
+NOT_CHINESE = [
+    0x33FF, 0x4DC0, 0x4DFF, 0xA000, 0xF8FF, 0xFB00, 0x1FFFF, 0x2A6E0, 0x2A6FF, 0x2B820, 0x2B91F,
+    0x2CEB0, 0x2F7FF, 0x2FA20,
+]  # fmt: skip
+
+
+def test_which_characters_are_chinese(tokenizers: dict[tuple[bool, bool], Tokenizer]) -> None:
+    tok = tokenizers[False, False]
+    parts = {c: tok.count(f"a{chr(c)}a", add_special=False) for c in CHINESE + NOT_CHINESE}
+
+    assert CHINESE == [c for c, n in parts.items() if n == 5]  # ▁ a, UNK, ▁ a
+
+
 def test_the_example_of_its_file(tokenizers: dict[tuple[bool, bool], Tokenizer]) -> None:
     assert spelled(tokenizers[True, True], "Playing, playful!") == "▁play ing [UNK] [UNK] ▁!"
 
