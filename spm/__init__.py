@@ -6,7 +6,9 @@
 """
 
 from spm.batch import Batch
+from spm.chat import ChatTemplate, Rendered
 from spm.errors import (
+    ChatError,
     DecodeError,
     DoubleBOSWarning,
     EncodeError,
@@ -23,12 +25,15 @@ from spm.vocab import TokenType, Vocab
 __all__ = [
     "GGUF",
     "Batch",
+    "ChatError",
+    "ChatTemplate",
     "DecodeError",
     "DoubleBOSWarning",
     "EncodeError",
     "GGUFError",
     "Llama",
     "ModelError",
+    "Rendered",
     "Sampling",
     "SpmError",
     "TokenType",

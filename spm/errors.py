@@ -22,6 +22,10 @@ class EncodeError(SpmError):
     """A text that cannot become ids, or an argument that encoding does not take."""
 
 
+class ChatError(SpmError):
+    """A chat template that cannot be run to its end, or messages that it does not take."""
+
+
 class DecodeError(SpmError):
     """An id that this vocabulary does not hold."""
 

@@ -6,24 +6,31 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spm.batch import Batch
+from spm.chat import ChatTemplate, Message, Rendered
+from spm.chat.template import chosen, special_tokens, templates_from_gguf
+from spm.chat.text import byte_spans, own_spans
 from spm.conversion import write_checked
-from spm.errors import DoubleBOSWarning, EncodeError, VocabError, brief
+from spm.errors import ChatError, DoubleBOSWarning, EncodeError, VocabError, brief
 from spm.gguf import GGUF, write_gguf
 from spm.text.dialect import Dialect, dialect_of, encode
+from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.explain import Explanation, explain
 from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
 from spm.text.ids import checked_ids
 from spm.text.stream import CharactersOf, StreamDecoder, StreamEncoder
+from spm.text.trust import encode_trusted
 from spm.text.unusual import unusual
 from spm.text.utf8 import utf8
 from spm.vocab import (
@@ -43,8 +50,16 @@ Unit: TypeAlias = Literal["char", "byte"]
 class Tokenizer:
     """Text -> ids -> text, exactly as `dialect` does it. Immutable and thread-safe."""
 
-    def __init__(self, vocab: Vocab, dialect: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        vocab: Vocab,
+        dialect: str,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        chat_templates: Mapping[str, ChatTemplate] | None = None,
+    ) -> None:
         self._dialect: Dialect = dialect_of(vocab, dialect)
+        self._chat_templates = dict(chat_templates or {})
         self._cache_bytes = operator.index(cache_bytes)
         if not 0 <= self._cache_bytes < 1 << 62:
             raise VocabError(f"cache_bytes is {brief(self._cache_bytes)}, expected 0 or more")
@@ -67,7 +82,8 @@ class Tokenizer:
             setattr(self, name, getattr(self._fast, name))
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_dialect": self._dialect, "_cache_bytes": self._cache_bytes}
+        kept = ("_dialect", "_cache_bytes", "_chat_templates")
+        return {name: vars(self)[name] for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
@@ -85,10 +101,15 @@ class Tokenizer:
 
         `cache_bytes` bounds what the compiled core keeps of the texts it has seen.
         """
-        if isinstance(source, GGUF):
-            return cls(vocab_from_gguf(source), dialect, cache_bytes=cache_bytes)
-        with GGUF.open(source) as gguf:
-            return cls(vocab_from_gguf(gguf), dialect, cache_bytes=cache_bytes)
+        if not isinstance(source, GGUF):
+            with GGUF.open(source) as gguf:
+                return cls.from_gguf(gguf, dialect=dialect, cache_bytes=cache_bytes)
+        return cls(
+            vocab_from_gguf(source),
+            dialect,
+            cache_bytes=cache_bytes,
+            chat_templates=templates_from_gguf(source),
+        )
 
     @classmethod
     def from_sentencepiece(
@@ -303,6 +324,78 @@ class Tokenizer:
     def unusual(self) -> list[str]:
         """What to know of this vocabulary: ties, improper scores, missing bytes; a line each."""
         return list(unusual(self._dialect))
+
+    # ---- messages -> text -> ids
+
+    @property
+    def chat_templates(self) -> Mapping[str, ChatTemplate]:
+        """The file's chat templates by name; the one without a name is 'default'."""
+        return MappingProxyType(self._chat_templates)
+
+    def apply_chat_template(
+        self,
+        messages: Iterable[Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        documents: Iterable[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | ChatTemplate | None = None,
+        **variables: Any,
+    ) -> list[int]:
+        """The ids of `render_chat`."""
+        return list(
+            self.render_chat(
+                messages,
+                tools=tools,
+                documents=documents,
+                add_generation_prompt=add_generation_prompt,
+                template=template,
+                **variables,
+            ).ids
+        )
+
+    def render_chat(
+        self,
+        messages: Iterable[Message],
+        *,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+        documents: Iterable[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | ChatTemplate | None = None,
+        **variables: Any,
+    ) -> Rendered:
+        """A chat as its template writes it, and the ids of that, in the llama.cpp dialect.
+
+        The text is that of transformers. Whatever the messages, tools, documents and `variables`
+        contain, no CONTROL id comes out of it: only what the template itself wrote is parsed for
+        special pieces, and the ids are else those of `encode(text, parse_special=True,
+        add_special=False)`. BOS and EOS are there if the template wrote them. `template` is a name
+        in `chat_templates`; None is 'tool_use' where there are tools and such a template, and
+        'default' otherwise. Raises ChatError, in bounded time and memory, for messages that the
+        template refuses, or a template that does not come to an end.
+        """
+        if not isinstance(self._dialect, LlamaCpp):
+            raise ChatError(
+                f"{self.vocab.source}: the dialect is {self.dialect!r}, which has no special"
+                " pieces in a text, expected 'llama.cpp'"
+            )
+        text = chosen(self._chat_templates, template, bool(tools), self.vocab.source).render(
+            messages,
+            tools=tools,
+            documents=documents,
+            add_generation_prompt=add_generation_prompt,
+            special_tokens=special_tokens(self.vocab),
+            variables=variables,
+        )
+        spans = own_spans(text)
+        parts = _StreamParts(self, add_special=False, parse_special=False)
+        ids = encode_trusted(
+            self._dialect,
+            utf8(text),
+            byte_spans(text, spans),
+            partial(parts.encode_part, begins=True),
+        )
+        return Rendered(str.__str__(text), spans, tuple(ids))
 
     # ---- ids -> text
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
+from spm import gguf
 from spm.gguf import write_gguf
 
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
@@ -232,3 +233,38 @@ def test_convert_knows_a_format_by_the_ending_alone(tmp_path: Path) -> None:
 
     assert (1, b"") == (result.returncode, result.stdout)
     assert b"copy.bin: the name ends with '.bin', expected .gguf or .model\n" in result.stderr
+
+
+def test_template_prints_a_chat_as_the_model_reads_it(tmp_path: Path) -> None:
+    model, messages = tmp_path / "a.gguf", tmp_path / "messages.json"
+    template = "{{ bos_token }}[{{ messages[0].content }}]{{ 'x' if add_generation_prompt }}"
+    with gguf.GGUF.open(GGUF) as given:
+        write_gguf(model, {**given.metadata, "tokenizer.chat_template": template}, {})
+    messages.write_text('[{"role": "user", "content": "<s>\\n"}]')
+
+    assert b"<s>[<s>\n]x" == spm("template", model, messages).stdout
+    assert b"<s>[<s>\n]" == spm("template", model, "--no-prompt", messages).stdout
+    answer = json.loads(spm("template", "--json", model, "-", stdin=messages.read_bytes()).stdout)
+    assert [[0, 4], [8, 10]] == answer["trusted"]
+    assert answer["ids"] == [
+        int(i) for i in spm("template", "--ids", model, messages).stdout.split()
+    ]
+    assert 1 == answer["ids"].count(answer["ids"][0])
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [("{}", "found dict, expected a JSON list"), ("[", "expected JSON"), (None, "No such file")],
+)
+def test_template_refuses_what_are_no_messages(
+    tmp_path: Path, messages: str | None, said: str
+) -> None:
+    path = tmp_path / "messages.json"
+    if messages is not None:
+        path.write_text(messages)
+
+    result = spm("template", GGUF, path)
+
+    assert 1 == result.returncode
+    assert said in result.stderr.decode()
+    assert 1 == result.stderr.count(b"\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spm import Tokenizer, Vocab
-from spm.text.fragments import Fragment, Special, partition, special_pieces
+from spm.text.fragments import Fragment, Special, Trusted, partition, special_pieces
 from tests.making import BYTES, FIRST, HEAD, Piece, piece, pieces, write_vocab
 
 
@@ -136,3 +138,61 @@ def test_thousands_of_pieces_that_all_occur_are_cut_in_time_that_does_not_explod
     specials = tuple(Special(piece, i, False, False) for i, piece in enumerate(pieces))
 
     assert list(range(500)) == [f.id for f in partition(b"".join(pieces[:500]), specials)]
+
+
+# ---- with trusted spans
+
+
+def specials_of(*pieces: bytes) -> tuple[Special, ...]:
+    found = [Special(piece, i, False, False) for i, piece in enumerate(pieces)]
+    return tuple(sorted(found, key=lambda special: -len(special.piece)))
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "expected"),
+    [
+        (b"<s><s>", [(0, 6)], [0, 0]),
+        (b"<s><s>", [(0, 3)], [0, None]),
+        (b"<s><s>", [(3, 6)], [None, 0]),
+        (b"<s><s>", [], [None]),
+        (b"<s>", [(0, 2)], [None]),
+        (b"<s>", [(0, 2), (2, 3)], [None]),  # spans are as long as they can be: these do not touch
+        (b"x<s>x<s>x", [(0, 1), (5, 8)], [None, 0, None]),
+        (b"<s>u<s>", [(3, 4)], [None, 1, None]),  # the longer piece is out, the shorter in
+        (b"us>", [(0, 0)], [2, None]),  # anywhere
+        (b"<s>us>", [(0, 3)], [0, 2, None]),
+    ],
+)
+def test_pieces_are_special_inside_of_trusted_spans(
+    text: bytes, spans: list[tuple[int, int]], expected: list[int | None]
+) -> None:
+    specials = specials_of(b"<s>", b"u", b"us")
+    trusted = Trusted(spans, frozenset([2]))
+
+    found = partition(text, specials, trusted)
+
+    assert expected == [fragment.id for fragment in found]
+    assert text == b"".join(text[fragment.begin : fragment.end] for fragment in found)
+
+
+@given(st.lists(st.tuples(st.text("<s>u", max_size=4), st.booleans()), max_size=8))
+def test_what_is_no_special_piece_could_be_another_text(parts: list[tuple[str, bool]]) -> None:
+    """Untrusted characters written in another alphabet: the special pieces are the same."""
+    specials = specials_of(b"<s>", b"u", b"us")
+    text = "".join(part for part, _ in parts).encode()
+    strange = "".join(
+        p if own else p.translate({60: 40, 62: 41, 115: 83, 117: 85}) for p, own in parts
+    )
+    spans, at = [], 0
+    for part, own in parts:
+        if own and part:
+            joined = spans.pop()[0] if spans and spans[-1][1] == at else at
+            spans.append((joined, at + len(part)))
+        at += len(part)
+
+    expected = [
+        fragment for fragment in partition(strange.encode(), specials) if fragment.id is not None
+    ]
+
+    found = partition(text, specials, Trusted(spans, frozenset()))
+    assert expected == [fragment for fragment in found if fragment.id is not None]

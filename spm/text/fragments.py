@@ -7,8 +7,8 @@ is searched first, over the whole text, then the next longest in what is left. S
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from spm.vocab import TokenType, Vocab
@@ -33,6 +33,13 @@ class Special(NamedTuple):
     rstrip: bool  # and after it
 
 
+class Trusted(NamedTuple):
+    """Where in a text special pieces are looked for, if not everywhere."""
+
+    spans: Sequence[tuple[int, int]]  # begins and ends in bytes, from left to right, apart
+    anywhere: frozenset[int]  # the ids that need no trust: llama.cpp always parses USER_DEFINED
+
+
 class Cut(NamedTuple):
     """What a special piece takes out of the text: itself, and the white space that it swallows."""
 
@@ -55,11 +62,17 @@ def special_pieces(vocab: Vocab, parse_special: bool) -> tuple[Special, ...]:
     return tuple(sorted(specials, key=lambda special: -len(special.piece)))
 
 
-def partition(text: bytes, specials: tuple[Special, ...]) -> list[Fragment]:
-    """Cut `text` at every special piece; fragments of plain text are never empty."""
+def partition(
+    text: bytes, specials: tuple[Special, ...], trusted: Trusted | None = None
+) -> list[Fragment]:
+    """Cut `text` at every special piece; fragments of plain text are never empty.
+
+    With `trusted`, a piece that reaches out of its spans is not special, however it is spelled.
+    """
     cuts: list[Cut] = []  # in order, apart from each other
     for special in specials:
-        _cut_all(text, special, cuts)
+        anywhere = trusted is None or special.id in trusted.anywhere
+        _cut_all(text, special, cuts, None if anywhere or trusted is None else trusted.spans)
     fragments: list[Fragment] = []
     begin = 0
     for cut in cuts:
@@ -109,11 +122,16 @@ def _reaches(text: bytes, special: Special) -> Iterator[tuple[int, int]]:
         yield begin, stop
 
 
-def _cut_all(text: bytes, special: Special, cuts: list[Cut]) -> None:
-    """Cut at every occurrence that lies in what is left of the text."""
+def _cut_all(
+    text: bytes, special: Special, cuts: list[Cut], spans: Sequence[tuple[int, int]] | None
+) -> None:
+    """Cut at every occurrence that lies in what is left of the text, and in one of the spans."""
     size = len(special.piece)
     at = text.find(special.piece)
     while at >= 0:
+        if spans is not None and (trusted := _trusted_from(at, size, spans)) != at:
+            at = text.find(special.piece, trusted) if trusted >= 0 else -1
+            continue
         i = bisect_left(cuts, (at + size,))  # the first cut that begins behind the occurrence
         before = cuts[i - 1].end if i else 0
         if before > at:  # it overlaps a cut, and so does all that begins before that cut's end
@@ -129,3 +147,11 @@ def _cut_all(text: bytes, special: Special, cuts: list[Cut]) -> None:
                 end += 1
         cuts.insert(i, Cut(begin, end, Fragment(at, at + size, special.id)))
         at = text.find(special.piece, end)
+
+
+def _trusted_from(at: int, size: int, spans: Sequence[tuple[int, int]]) -> int:
+    """`at` if a piece of that size lies in one of the spans there, else the next begin, or -1."""
+    i = bisect_right(spans, at, key=lambda span: span[0])
+    if i and at + size <= spans[i - 1][1]:
+        return at
+    return spans[i][0] if i < len(spans) else -1
