@@ -86,7 +86,7 @@ def plain_jinja(source: str, **variables: Any) -> str:
         "{{ [1, 2, 3][1:] }}{{ [1] + [2] }}{{ (1,) * 2 }}{{ 2 * 'ab' }}{{ -7 // 2 }}{{ 7 % -3 }}{{ 2 ** 3 }}",
         "{{ 'x'.startswith(('a', 'x')) }}{{ 'abcb'.find('b') }}{{ 'b' in 'abc' }}{{ 1 in [1] }}{{ 'k' in {'k': 0} }}",
         "{{ [3, 1, 2]|sort|join(',') }}{{ ['b', 'B', 'a']|unique|list }}{{ [1, 2]|max }}{{ []|first }}",
-        "{{ [{'a': {'b': 1}}]|map(attribute='a.b')|list }}{{ ['a', 'b']|map('upper')|join }}",
+        "{{ [{'a': {'b': 1}}]|map(attribute='a.b')|list }}{{ ['a', 'b']|map('upper')|join }}{{ [{'k': 1}]|join('-', attribute='k') }}",
         "{{ [1, 2, 3, 4]|select('even')|list }}{{ [{'r': 1}, {}]|selectattr('r', 'defined')|list }}",
         "{{ [1, none]|reject('none')|list }}{{ [{'r': 1}]|rejectattr('r', 'equalto', 2)|list }}",
         "{{ {'b': 1, 'a': 2}|dictsort }}{{ {'a': 1}|items|list }}{{ {'a': none}.get('a', 5) }}{{ {}.get('a', 5) }}",
@@ -181,6 +181,11 @@ TREE = GROW.replace("%s", "{% set n.t = (n.t, n.t) %}{% set n.u = (n.u, n.u) %}"
         "{% for a in range(9999) %}{{ dict(*range(9999)) if 0 }}{{ [].x(*range(9999)) if 0 }}"
         "{{ range(*range(9999)) if a > 9999 }}{% set l = range(9999)|list %}{% endfor %}",
         "{% for a in range(9999) %}{{ 'x' in range(9999) }}{% endfor %}",
+        "{% macro f() %}{{ varargs|length }}{% endmacro %}{% set l = range(9999)|list %}"
+        "{% for a in range(99) %}{{ f(*l) }}{% endfor %}",
+        "{% for a in range(99) %}{% set y = ('a\n' * 999)|indent(999) %}{% endfor %}",
+        "{% set n = namespace(x=1) %}{% for i in range(14) %}{% set n.x = {'a': n.x, 'b': n.x} %}"
+        "{% endfor %}{{ n.x }}",
         "{% for a in range(9999) %}{% set y = range(9999)|sort %}{% endfor %}",
         "{% for a in range(9999) %}{% for b in range(9999) %}{{ loop.length }}{% break %}{% endfor %}{% endfor %}",
         "{{ 'a' * 10**9 }}", "{{ 10**9 * 'a' }}", "{{ ([1] * 10**9)|length }}",

@@ -79,9 +79,6 @@ class Compiler(CodeGenerator):
         else:
             super().visit_Const(node, frame)
 
-    def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:
-        self.write(_literal(node.data))
-
     def _output_const_repr(self, group: Iterable[Any]) -> str:
         return _literal("".join(group))
 
