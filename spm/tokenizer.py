@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from spm.batch import Batch
 from spm.conversion import write_checked
 from spm.errors import DoubleBOSWarning, EncodeError, VocabError, brief
 from spm.gguf import GGUF, write_gguf
+from spm.text.alternatives import nbest, sample
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
 from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
@@ -295,6 +297,40 @@ class Tokenizer:
     ) -> StreamEncoder:
         """Encode a text that comes in parts: the same ids as `encode` of the whole."""
         return StreamEncoder(_StreamParts(self, bool(add_special), bool(parse_special)))
+
+    def nbest_encode(
+        self, text: Text, n: int, *, add_special: bool = True
+    ) -> list[tuple[list[int], float]]:
+        """The ids and the score of the `n` best encodings of a text, the best first.
+
+        As sentencepiece's `nbest_encode`: fewer if there are not so many, the best alone if there
+        are far too many to tell; `n` is at most 512, and what is below 1 is 1, whose score is 0.
+        Raises EncodeError unless the vocabulary is Unigram in the sentencepiece dialect.
+        """
+        rows = nbest(self._dialect, utf8(text), operator.index(n))
+        finished = [self._with_special(ids, add_special, add_special).tolist() for ids, _ in rows]
+        return list(zip(finished, (score for _, score in rows)))
+
+    def sample_encode(
+        self,
+        text: Text,
+        *,
+        alpha: float,
+        nbest_size: int = -1,
+        seed: int | None = None,
+        add_special: bool = True,
+    ) -> list[int]:
+        """The ids of one encoding by chance, for training: as sentencepiece's `sample_encode`.
+
+        Unigram: of all encodings, or of the best `nbest_size`, each as often as its probability
+        raised to the power of `alpha`. SPM: BPE-dropout, `alpha` is the probability with which a
+        merge is dropped. The same `seed` gives the same ids; None takes one from the system.
+        Raises EncodeError for other families, and outside of the sentencepiece dialect.
+        """
+        ids = sample(
+            self._dialect, utf8(text), float(alpha), operator.index(nbest_size), Random(seed)
+        )
+        return list(self._with_special(ids, add_special, add_special).tolist())
 
     def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
         """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""

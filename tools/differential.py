@@ -27,6 +27,7 @@ from zlib import crc32
 
 from spm import Tokenizer, TokenType
 from spm.text.dialect import encode as specification
+from spm.vocab import Family
 from tools.oracles import LlamaCppOracle, Oracle, SentencePieceOracle
 
 CHUNK = 1000  # strings that are compared at once
@@ -192,9 +193,9 @@ def _truncate(tok: Tokenizer, case: Case) -> bool:
 @cache
 def _depends_on_the_rest(tok: Tokenizer) -> bool:
     """Whether a beginning may have other ids, or other places, than it has in the whole text."""
-    if tok.dialect == "llama.cpp":
-        return False
     rules, vocab = tok.vocab.normalization, tok.vocab
+    if tok.dialect == "llama.cpp" and vocab.family != Family.UNIGRAM:
+        return False
     whole = b"".join(vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
     found_twice = any(char.encode() in whole for char in " \u2581\ufffd")
     merging = tok._dialect.merging

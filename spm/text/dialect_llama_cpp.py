@@ -18,11 +18,13 @@ from spm.text.family import Encoding, ScoreMerging, ends
 from spm.text.fragments import partition, settled, special_pieces
 from spm.text.spm_llama_cpp import SpmLlamaCpp
 from spm.text.token import Stretch, Token
+from spm.text.unigram import UnigramLlamaCpp
 from spm.vocab import Family, TokenType, Vocab
 
 _SILENT: Final = (TokenType.CONTROL, TokenType.UNKNOWN)
 _ENCODINGS: Final[Mapping[Family, Callable[[Vocab], Encoding]]] = {
     Family.SPM: SpmLlamaCpp,
+    Family.UNIGRAM: UnigramLlamaCpp,
 }
 
 

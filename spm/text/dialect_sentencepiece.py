@@ -1,9 +1,7 @@
-"""Text -> ids -> text as sentencepiece 0.2.3 does it for BPE models.
+"""Text -> ids -> text as sentencepiece 0.2.3 does it, whatever the model type.
 
-Encoding (`SentencePieceProcessor::EncodeOptimized`, `bpe::Model::SampleEncode` without dropout):
-normalise the whole input once; user-defined pieces are symbols that never merge, every other
-character is one that may; merge to NORMAL, USER_DEFINED and UNUSED pieces; take UNUSED ones apart
-again; what is no piece is spelled by its bytes, or is UNKNOWN, one for a run.
+Encoding (`SentencePieceProcessor::EncodeOptimized`): normalise the whole input once; part it as the
+model type does; what is no piece is spelled by its bytes, or is UNKNOWN, one for a run.
 
 Decoding (`SentencePieceProcessor::DecodeOptimized`): the first ▁ is dropped if the normaliser put
 it there; control pieces are silent; bytes that make no character are U+FFFD each.
@@ -11,42 +9,35 @@ it there; control pieces are silent; bytes that make no character are U+FFFD eac
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cached_property
-from itertools import accumulate, compress, groupby
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, groupby
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spm.errors import DecodeError, EncodeError, VocabError, quoted
-from spm.text.cuts import Joins
-from spm.text.family import ScoreMerging, ends
+from spm.text.family import ScoreMerging, Segmentation, ends
 from spm.text.normalize import Normalizer, PrefixMatcher
-from spm.text.spm import merge
+from spm.text.spm_sentencepiece import SpmSentencePiece
 from spm.text.token import Stretch, Token, locate
+from spm.text.unigram import UnigramSentencePiece
 from spm.text.utf8 import REPLACEMENT, characters, split_unfinished
-from spm.vocab import SPACE, TokenType, Vocab
+from spm.text.words import Characters, Words
+from spm.vocab import SPACE, Family, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
 MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
-MAX_SPLIT_DEPTH: Final = 100  # bpe_model.cc, kMaxBpeResegmentDepth
-
-Splits = dict[bytes, tuple[bytes, bytes]]
-
-_MERGEABLE: Final = (TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED)
 
 
 class SentencePiece:
     """sentencepiece's reading of one vocabulary. Immutable; any number of threads may use it.
 
-    Raises VocabError if the vocabulary does not tell how to normalise, or lacks pieces for bytes.
+    Raises VocabError if the vocabulary does not tell how to normalise, lacks pieces for bytes, or
+    is of a family that sentencepiece does not have.
     """
 
     name = "sentencepiece"
 
     def __init__(self, vocab: Vocab) -> None:
-        if vocab.normalization is None:
+        if vocab.lacks or vocab.normalization is None:
             raise VocabError(
                 f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is"
                 " unknown; expected the key, or dialect='llama.cpp'"
@@ -60,69 +51,38 @@ class SentencePiece:
         self.rules = vocab.normalization
         self.byte_ids = _byte_ids(vocab) if vocab.byte_fallback else []
         self.user_defined = PrefixMatcher(_of_type(vocab, TokenType.USER_DEFINED))
-        self.unused: Collection[bytes] = frozenset(_of_type(vocab, TokenType.UNUSED))
-        # A character alone was never merged: it is spelled like one that has no piece.
-        self.taken_apart: Collection[bytes] = frozenset(
-            piece for piece in self.unused if len(characters(piece)) > 1
-        )
         self.normalizer = Normalizer(self.rules, self.user_defined, vocab.source)
         self.denormalizer = _denormalizer(vocab)
-        self.may_result = np.isin(vocab.type_numbers, _MERGEABLE)
-        self.ranks_by_id = _ranks(vocab.scores)
+        self.segmentation = _segmentation(vocab, self.user_defined)
         self.before, self.behind = ends(vocab)
-
-    @cached_property
-    def ranks(self) -> Mapping[bytes, float]:
-        """The rank of every piece that may be a merge result; the core does not ask for it."""
-        ranks = zip(self.vocab.pieces, self.ranks_by_id.tolist())
-        return dict(compress(ranks, self.may_result.tobytes()))
 
     @property
     def merging(self) -> ScoreMerging | None:
-        """What decides about merges."""
-        return self
-
-    def rank(self, left: bytes, right: bytes) -> float | None:
-        """That of what results."""
-        return self.ranks.get(left + right)
+        """What decides about merges, if that is what the family does."""
+        return self.segmentation if isinstance(self.segmentation, SpmSentencePiece) else None
 
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
             raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
         normalized, origin = self.normalizer.normalize(text, begins)
-        yield Stretch(*self.user_defined.symbols(normalized), origin)
+        yield Stretch(*self.segmentation.symbols(normalized), origin)
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
         """The tokens of the text."""
-        splits: Splits | None = {} if self.taken_apart else None
-        resolved = (
-            part
-            for symbol in merge(stretch.symbols, self.ranks, stretch.frozen, splits)
-            for part in self._resolve(symbol, splits or {})
-        )
-        return locate(self._spell(resolved), stretch.origin)
+        return self.spell(self.segmentation.segments(stretch), stretch)
 
-    def _resolve(
-        self, symbol: bytes, splits: Splits, depth: int = 0
-    ) -> Iterator[tuple[bytes, int | None]]:
-        """A symbol and its id, or None if it has none.
+    def spell(
+        self, segments: Iterable[tuple[bytes, int | None]], stretch: Stretch
+    ) -> Iterator[Token]:
+        """The tokens of a text that was parted: with ids for what has none."""
+        return locate(self._ids(segments), stretch.origin)
 
-        An UNUSED symbol becomes the two halves that it was last considered as a merge of.
-        """
-        if symbol not in self.unused or depth > MAX_SPLIT_DEPTH:
-            yield symbol, self.vocab.piece_to_id[symbol] if symbol in self.ranks else None
-        elif symbol not in splits:
-            yield symbol, None
-        else:
-            for half in splits[symbol]:
-                yield from self._resolve(half, splits, depth + 1)
-
-    def _spell(
-        self, resolved: Iterable[tuple[bytes, int | None]]
+    def _ids(
+        self, segments: Iterable[tuple[bytes, int | None]]
     ) -> Iterator[tuple[bytes, list[int]]]:
-        """Ids for what has none: those of its bytes, or one UNKNOWN for a whole run."""
-        for unknown, run in groupby(resolved, key=lambda part: part[1] is None):
+        """Unknown are the ids of its bytes, or one UNKNOWN for a whole run."""
+        for unknown, run in groupby(segments, key=lambda part: part[1] is None):
             if unknown and not self.vocab.byte_fallback:
                 yield b"".join(symbol for symbol, _ in run), [self.vocab.special_ids["unk"]]
             else:
@@ -130,27 +90,19 @@ class SentencePiece:
                     yield symbol, [self.byte_ids[b] for b in symbol] if i is None else [i]
 
     def settled(self, text: bytes, parse_special: bool) -> tuple[int, bool]:
-        """How much of a text encodes apart from what follows; here no piece begins it anew.
-
-        With UNUSED pieces nothing does: they are taken apart by all that was considered before.
-        """
-        if self.taken_apart or (sight := self.normalizer.sight) is None:
+        """How much of a text encodes apart from what follows; here no piece begins it anew."""
+        if (sight := self.normalizer.sight) is None:
             return 0, True
         normalized, origin = self.normalizer.normalize(text)
         symbols = characters(normalized)
         ends = list(accumulate(map(len, symbols)))
-        for i in self.joins.cuts(symbols):
+        for i in self.segmentation.cuts(symbols):
             at = ends[i - 1]
             decided = origin[at] + sight <= len(text) and origin[at - 1] < origin[at]
             swallows = self.rules.remove_extra_whitespaces and symbols[i - 1] in (SPACE, b" ")
             if decided and not swallows:
                 return origin[at], False
         return 0, True
-
-    @cached_property
-    def joins(self) -> Joins:
-        """Which characters can merge with which."""
-        return Joins(self.ranks)
 
     def decoder(self, skip_special: bool) -> SentencePieceDecoder:
         """A decoder at the beginning of a text."""
@@ -159,6 +111,21 @@ class SentencePiece:
 
 def _of_type(vocab: Vocab, kind: TokenType) -> list[bytes]:
     return [vocab.pieces[i] for i in vocab.ids_of_type(kind)]
+
+
+def _segmentation(vocab: Vocab, user_defined: PrefixMatcher) -> Segmentation:
+    if vocab.family == Family.SPM:
+        return SpmSentencePiece(vocab, user_defined)
+    if vocab.family == Family.UNIGRAM:
+        return UnigramSentencePiece(vocab)
+    if vocab.family == Family.WORD:
+        return Words(vocab)
+    if vocab.family == Family.CHAR:
+        return Characters(vocab, user_defined)
+    raise VocabError(
+        f"{vocab.source}: the vocabulary is {vocab.family.value}, which sentencepiece does not"
+        " read, expected dialect='llama.cpp'"
+    )
 
 
 def _byte_ids(vocab: Vocab) -> list[int]:
@@ -170,13 +137,6 @@ def _byte_ids(vocab: Vocab) -> list[int]:
                 " which is missing, expected all 256"
             )
     return [vocab.piece_to_id[byte_piece(byte)] for byte in range(256)]
-
-
-def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """bpe_model.cc, `SymbolPairComparator`: by the scores' bits, so -0.0 comes below 0.0."""
-    bits = scores.view(np.int32).astype(np.int64)
-    ascending = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF) - 1)
-    return -ascending
 
 
 def _denormalizer(vocab: Vocab) -> Normalizer | None:

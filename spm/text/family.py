@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,19 @@ class Encoding(Protocol):
 
     def piece_text(self, i: int) -> bytes:
         """What id `i` decodes to, special pieces shown."""
+
+
+class Segmentation(Protocol):
+    """What a model type of sentencepiece does with a normalised text."""
+
+    def symbols(self, text: bytes) -> tuple[list[bytes], Container[int]]:
+        """The text as a row of symbols, and the indices of those that never merge."""
+
+    def segments(self, stretch: Stretch) -> Iterator[tuple[bytes, int | None]]:
+        """The parts of the text in order, and their ids; None is unknown."""
+
+    def cuts(self, symbols: list[bytes]) -> Iterator[int]:
+        """The indices of the symbols that may be cut from the one before, the last first."""
 
 
 class Merging(Protocol):

@@ -116,11 +116,7 @@ class Normalizer:
             if collapse and prefix:
                 after_space = prefix.endswith(b" ")
             pos += size
-            if len(out) > MAX_GROWTH * (pos + 1):
-                raise EncodeError(
-                    f"text: byte {pos}: the charsmap makes {len(out)} bytes of {pos},"
-                    f" expected at most {MAX_GROWTH} times as many"
-                )
+            check_growth(out, pos)
         if collapse:
             pos = _drop_trailing(space, out, origin, pos)
         if rules.add_dummy_prefix and rules.treat_whitespace_as_suffix:
@@ -145,6 +141,15 @@ class Normalizer:
         if size := well_formed_size(text, pos):
             return text[pos : pos + size], size
         return REPLACEMENT, 1
+
+
+def check_growth(out: bytearray, pos: int) -> None:
+    """Raise EncodeError if far more has come out than the `pos` bytes that went in."""
+    if len(out) > MAX_GROWTH * (pos + 1):
+        raise EncodeError(
+            f"text: byte {pos}: the charsmap makes {len(out)} bytes of {pos},"
+            f" expected at most {MAX_GROWTH} times as many"
+        )
 
 
 def _drop_trailing(space: bytes, out: bytearray, origin: list[int], pos: int) -> int:

@@ -28,7 +28,7 @@ user-defined symbols, and remembers halves so that it can take UNUSED pieces apa
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from heapq import heapify, heappop, heappush
 
 Bigram = tuple[float, int, int, int]  # rank (the smallest merges first), left, right, size
@@ -39,12 +39,14 @@ def merge(
     ranks: Mapping[bytes, float],
     frozen: Container[int] = (),
     splits: dict[bytes, tuple[bytes, bytes]] | None = None,
+    skips: Callable[[], bool] | None = None,
 ) -> list[bytes]:
     """Merge neighbours until no bigram is left; return the symbols that remain, in order.
 
     `ranks` holds every piece that may be a merge result; the smallest merges first. Symbols whose
     index is in `frozen` never merge. `splits`, if given, learns the two halves of every bigram that
-    was considered.
+    was considered. `skips`, if given, is asked for every bigram whose turn it is whether it goes
+    away instead of merging.
     """
     row = list(symbols)  # b"" where a symbol was swallowed by the one to its left
     n = len(row)
@@ -66,6 +68,8 @@ def merge(
         _, left, right, size = heappop(agenda)
         if not row[left] or not row[right] or len(row[left]) + len(row[right]) != size:
             continue  # outdated
+        if skips and skips():
+            continue
         row[left] += row[right]
         row[right] = b""
         after[left] = after[right]

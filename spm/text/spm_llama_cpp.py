@@ -81,13 +81,18 @@ class SpmLlamaCpp:
         return Joins(self.ranks)
 
     def piece_text(self, i: int) -> bytes:
-        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
-        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
-        if kind == TokenType.BYTE:
-            return bytes([BYTE_OF_PIECE[piece]])
-        if kind == TokenType.UNUSED:
-            return b""
-        return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece
+        """▁ as a space, bytes raw."""
+        return piece_text(self.vocab, i)
+
+
+def piece_text(vocab: Vocab, i: int) -> bytes:
+    """`llama_vocab::impl::token_to_piece` of SPM and UGM with special pieces shown."""
+    piece, kind = vocab.pieces[i], vocab.types[i]
+    if kind == TokenType.BYTE:
+        return bytes([BYTE_OF_PIECE[piece]])
+    if kind == TokenType.UNUSED:
+        return b""
+    return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece
 
 
 def escape(text: bytes, begin: int, end: int, prefix: bool) -> Stretch:

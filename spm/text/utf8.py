@@ -59,6 +59,19 @@ def well_formed_size(text: bytes, pos: int) -> int:
     return match.end() - pos if match else 0
 
 
+def structural_size(text: bytes, pos: int) -> int:
+    """The bytes of the character at `pos` if as many continue it as its first one announces, or 0.
+
+    llama.cpp's `unicode_cpt_from_utf8` asks no more: surrogates and overlong forms are characters.
+    """
+    size = _SIZES[text[pos]]
+    tail = text[pos + 1 : pos + size]
+    if size == 1:
+        return int(text[pos] < 0x80)
+    announced = len(tail) == size - 1 and text[pos] < 0xF8
+    return size if announced and all(byte & 0xC0 == 0x80 for byte in tail) else 0
+
+
 def split_unfinished(text: bytes) -> tuple[bytes, bytes]:
     """Bytes -> what is decided and what could still become a character.
 

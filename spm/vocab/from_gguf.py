@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
 from spm.vocab.llama_cpp import DEFAULTS, Defaults, as_c_strings, name_rule
-from spm.vocab.vocab import Normalization, TokenType, Vocab, token_types
+from spm.vocab.vocab import Family, Normalization, TokenType, Vocab, token_types
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
 _SENTENCEPIECE_NEEDS: Final = (
@@ -63,7 +63,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
     types = _types(keys, len(pieces))
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
     special_ids = _special_ids(keys, defaults, len(pieces))
-    normalization = _normalization(keys)  # read in any case: its keys must have the right types
+    normalization = _normalization(keys, defaults)  # in any case: its keys are checked
     return Vocab(
         source=keys.source,
         pieces=pieces,
@@ -76,7 +76,7 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         add_space_prefix=keys.flag("add_space_prefix", defaults.add_space_prefix),
         family=defaults.family,
         name_rule=name_rule(*keys.names()),
-        normalization=None if lacks else normalization,
+        normalization=None if lacks and defaults.family == Family.SPM else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
         byte_fallback=TokenType.BYTE in types,
     )
@@ -187,7 +187,7 @@ def _special_ids(keys: _Keys, defaults: Defaults, n: int) -> dict[str, int]:
     return ids
 
 
-def _normalization(keys: _Keys) -> Normalization:
+def _normalization(keys: _Keys, defaults: Defaults) -> Normalization:
     """What a GGUF tells of sentencepiece's normaliser.
 
     It has no key for suffix mode, escaping and the denormaliser: the trainer's defaults are taken.
@@ -196,8 +196,11 @@ def _normalization(keys: _Keys) -> Normalization:
     if keys.has("precompiled_charsmap"):
         kinds = (ValueType.UINT8, ValueType.INT8)
         charsmap = keys.numbers("precompiled_charsmap", *kinds).tobytes()
+        if defaults.family == Family.UNIGRAM and len(charsmap) < 4:
+            where = keys.where("precompiled_charsmap")
+            raise VocabError(f"{where} has {len(charsmap)} bytes, expected the size of a trie")
     return Normalization(
         charsmap=charsmap,
-        add_dummy_prefix=keys.flag("add_space_prefix", True),
+        add_dummy_prefix=keys.flag("add_space_prefix", defaults.add_space_prefix),
         remove_extra_whitespaces=keys.flag("remove_extra_whitespaces", False),
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spm.errors import VocabError, one_line, quoted
 from spm.native import core
 from spm.vocab.protobuf import Message
-from spm.vocab.vocab import TOKEN_TYPES, Normalization, TokenType, Vocab, token_types
+from spm.vocab.vocab import TOKEN_TYPES, Family, Normalization, TokenType, Vocab, token_types
 
 MAX_FILE_BYTES: Final = 256 << 20  # real models are below 6 MB
 
@@ -25,7 +25,7 @@ _MODEL_FIELDS: Final = (1, 2, 3, 5)  # pieces, trainer_spec, normalizer_spec, de
 _PIECE_FIELDS: Final = (1, 2, 3)  # piece, score, type
 _TRAINER_FIELDS: Final = (3, 24, 35, 44, 46, 47, 48)
 _NORMALIZER_FIELDS: Final = (2, 3, 4, 5)
-_MODEL_TYPES: Final = {1: "UNIGRAM", 2: "BPE", 3: "WORD", 4: "CHAR"}
+_MODEL_TYPES: Final = {1: Family.UNIGRAM, 2: Family.SPM, 3: Family.WORD, 4: Family.CHAR}
 
 
 class Pieces(NamedTuple):
@@ -37,10 +37,10 @@ class Pieces(NamedTuple):
 
 
 def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
-    """Read a BPE `.model`.
+    """Read a `.model` of any type: Unigram, BPE (which is SPM here), WORD or CHAR.
 
     `add_bos` and `add_eos` are False, as in the reference, where the caller asks for them.
-    Raises VocabError if the file cannot be read, is malformed, or holds another kind of model.
+    Raises VocabError if the file cannot be read or is malformed.
     """
     source = one_line(Path(path))
     data = _read(Path(path))
@@ -48,9 +48,8 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
     model = _read_model(found[3] if found else data, source)
     trainer = model.message(2, _TRAINER_FIELDS)
     kind = trainer.integer(3, 1)
-    if kind != 2:
-        name = _MODEL_TYPES.get(kind, kind)
-        raise VocabError(f"{source}: trainer_spec.model_type is {name}, expected BPE")
+    if kind not in _MODEL_TYPES:
+        raise VocabError(f"{source}: trainer_spec.model_type is {kind}, expected 1 to 4")
     byte_fallback = trainer.flag(35, False)
     pieces = _as_arrays(*found[:3]) if found else _read_pieces(model)
     if byte_fallback and b"\0" in pieces.texts:
@@ -68,6 +67,7 @@ def vocab_from_sentencepiece(path: str | os.PathLike[str]) -> Vocab:
         add_bos=False,
         add_eos=False,
         add_space_prefix=normalization.add_dummy_prefix,
+        family=_MODEL_TYPES[kind],
         eog_ids=frozenset([special_ids["eos"]] if "eos" in special_ids else []),
         normalization=normalization,
         denormalization=_denormalization(model),

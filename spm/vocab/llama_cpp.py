@@ -34,6 +34,7 @@ class Defaults(NamedTuple):
 
 DEFAULTS: Final = {  # by tokenizer.ggml.model
     "llama": Defaults(Family.SPM, {"bos": 1, "eos": 2, "unk": 0}, True, False, True),
+    "t5": Defaults(Family.UNIGRAM, {"eos": 1, "unk": 2, "pad": 0}, add_eos=True),
 }
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away
@@ -69,23 +70,41 @@ _ALWAYS_SHOWN: Final = "<|channel|> <|message|> <|start|> <|constrain|>"
 
 def as_llama_cpp(vocab: Vocab) -> Vocab:
     """Apply llama.cpp's rules. Raises VocabError where llama.cpp refuses the vocabulary."""
-    if np.isnan(vocab.scores).any():  # no order then, and what std::priority_queue does is chance
-        first = int(np.isnan(vocab.scores).argmax())
+    if vocab.family == Family.SPM and np.isnan(vocab.scores).any():
+        first = int(np.isnan(vocab.scores).argmax())  # no order: std::priority_queue takes chances
         raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)
     eog_ids = _eog_ids(vocab, special_ids, types)
-    vocab = vocab.reread(types=tuple(types), special_ids=special_ids, eog_ids=eog_ids)
+    told = vocab.types if vocab.family == Family.UNIGRAM and types != list(vocab.types) else ()
+    vocab = vocab.reread(
+        types=tuple(types), types_in_file=told, special_ids=special_ids, eog_ids=eog_ids
+    )
     return vocab.reread(lstrip_ids=_lstrip_ids(vocab), rstrip_ids=_rstrip_ids(vocab))
 
 
 def as_converted(vocab: Vocab) -> Vocab:
-    """What llama.cpp would see if a `.model` were converted with its special ids and no flags."""
-    special_ids = {**DEFAULTS["llama"].special_ids, **vocab.special_ids}
+    """What llama.cpp would see if a `.model` were converted with its special ids and no flags.
+
+    No GGUF tells of a denormaliser, of spaces that are kept, or of ▁ at the end.
+    """
+    defaults = next((d for d in DEFAULTS.values() if d.family == vocab.family), None)
+    if defaults is None:
+        return vocab  # llama.cpp has no such family, as its dialect says
+    there = {role: i for role, i in defaults.special_ids.items() if i < len(vocab)}
+    converted: dict[str, object] = {
+        "special_ids": {**there, **vocab.special_ids},
+        "add_bos": defaults.add_bos,
+        "add_eos": defaults.add_eos,
+    }
+    if vocab.family == Family.UNIGRAM and vocab.normalization:
+        converted["normalization"] = replace(
+            vocab.normalization, escape_whitespaces=True, treat_whitespace_as_suffix=False
+        )
     pieces = as_c_strings(vocab.pieces)
-    if pieces == vocab.pieces:
-        return vocab.reread(special_ids=special_ids, add_bos=True)
-    return replace(vocab, pieces=pieces, special_ids=special_ids, add_bos=True)
+    if pieces != vocab.pieces:
+        vocab = replace(vocab, pieces=pieces)
+    return vocab.reread(**converted)
 
 
 def as_c_strings(pieces: Sequence[bytes]) -> tuple[bytes, ...]:

@@ -48,6 +48,8 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
+# model_interface.cc, `reserved_id_map_`: the types that no text becomes by itself
+_RESERVED: Final = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE)
 TOKEN_TYPES: Final = {int(kind): kind for kind in TokenType}
 _BY_NUMBER: Final = np.array([None, *TokenType], object)
 
@@ -96,6 +98,7 @@ class Vocab:
     pre: str = ""  # BPE: the name of the rules by which a text is parted into words
     merges: tuple[bytes, ...] = ()  # BPE: b"left right", the best first
     name_rule: str = ""  # by which llama.cpp lets special pieces strip white space: llama_cpp.py
+    types_in_file: tuple[TokenType, ...] = ()  # where llama.cpp changed some and asks for these too
     eog_ids: frozenset[int] = frozenset()  # any of these ends a generation
     lstrip_ids: frozenset[int] = frozenset()  # special pieces that eat the white space before them
     rstrip_ids: frozenset[int] = frozenset()  # and those that eat the white space after them
@@ -108,6 +111,8 @@ class Vocab:
 
     def __post_init__(self) -> None:
         piece_to_id = dict(zip(self.pieces, range(len(self.pieces))))
+        if len(piece_to_id) < len(self.pieces):
+            piece_to_id.update((self.pieces[i], i) for i in self.ids_of_type(*_RESERVED))
         scores = self.scores.copy()
         self.__setstate__({**vars(self), "scores": scores, "piece_to_id": piece_to_id})
         _check(self)
@@ -183,7 +188,7 @@ class Vocab:
         flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
         family = () if self.family == Family.SPM else (self.family.value, self.pre)
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
-        return (*ids, *flags, *rules, self.unk_surface, *family)
+        return (*ids, *flags, *rules, self.unk_surface, *family, *map(int, self.types_in_file))
 
 
 def byte_piece(byte: int) -> bytes:
@@ -217,9 +222,15 @@ def _check(vocab: Vocab) -> None:
 
 
 def _check_duplicates(vocab: Vocab) -> None:
+    """Where no merge could confuse them, a text and a reserved piece may be spelled the same."""
     unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
-    seen = Counter(pair[0] for pair in zip(vocab.pieces, vocab.types) if pair != unused_nul)
-    piece, count = seen.most_common(1)[0] if seen else (b"", 0)
+    apart = vocab.family in (Family.UNIGRAM, Family.WORD, Family.CHAR)
+    seen = Counter(
+        (piece, apart and kind in _RESERVED)
+        for piece, kind in zip(vocab.pieces, vocab.types)
+        if (piece, kind) != unused_nul
+    )
+    (piece, _), count = seen.most_common(1)[0] if seen else ((b"", False), 0)
     if count > 1:
         first = vocab.pieces.index(piece)
         raise VocabError(
