@@ -22,6 +22,7 @@ from spm import Tokenizer
 from spm.gguf import write_gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+UNIGRAM, BPE, WORD, CHAR = range(1, 5)  # types of a model
 SPACE = "▁"
 
 
@@ -180,15 +181,16 @@ def corpus() -> list[str]:
 
 @cache
 def trained(rule: str = "identity", **options: Any) -> bytes:
-    """A BPE model trained by sentencepiece on `corpus`, serialized."""
+    """A model trained by sentencepiece on `corpus`, BPE unless told, serialized."""
     out = io.BytesIO()
     settings: dict[str, Any] = {
+        "model_type": "bpe",
         "vocab_size": 420, "byte_fallback": True, "character_coverage": 0.98,
         "hard_vocab_limit": False, "num_threads": 1, "minloglevel": 2,
     }  # fmt: skip
     settings.update(options)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus()), model_writer=out, model_type="bpe",
+        sentence_iterator=iter(corpus()), model_writer=out,
         normalization_rule_name=rule, **settings,
     )  # fmt: skip
     return out.getvalue()

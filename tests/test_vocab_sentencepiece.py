@@ -17,12 +17,15 @@ import pytest
 
 from spm import Tokenizer
 from spm.errors import SpmError, VocabError
-from spm.vocab import Normalization, TokenType, Vocab, vocab_from_sentencepiece
+from spm.vocab import Family, Normalization, TokenType, Vocab, vocab_from_sentencepiece
 from spm.vocab.vocab import SPACE
 from tests.making import (
     BYTES,
+    CHAR,
     HEAD,
     PLAIN,
+    UNIGRAM,
+    WORD,
     Piece,
     field,
     model,
@@ -140,6 +143,35 @@ STRICTER: dict[str, bytes] = {
 }
 
 
+# Loaded or not, by the type of the model.
+TYPES: dict[str, bytes] = {
+    "a NORMAL piece spelled like a CONTROL one": model([*ENTRIES, piece("<s>", -3)]),
+    "a NORMAL piece spelled like UNKNOWN": model([piece("<unk>"), *ENTRIES]),
+    "a NORMAL piece spelled like a byte": model([*HEAD, *BYTES, piece("<0x41>"), piece("▁")]),
+    "a USER_DEFINED piece spelled like a CONTROL one": model([*ENTRIES, piece("</s>", 0, 4)]),
+    "two CONTROL pieces spelled alike": model([*ENTRIES, piece("</s>", 0, 3)]),
+    "twice the same, one of them UNUSED": model([*ENTRIES, piece("ab", 0, 5)]),
+    "only UNUSED pieces": model([*HEAD, piece("a", 0, 5)]),
+    "only a USER_DEFINED piece": model([*HEAD, piece("a", 0, 4)]),
+    "only an unused NUL": model([*HEAD, piece("\0", 0, 5)]),
+    "an infinite score of a CONTROL piece": model([*ENTRIES, piece("<x>", float("inf"), 3)]),
+    "a NaN score of an UNUSED piece": model([*ENTRIES, piece("<x>", float("nan"), 5)]),
+    "the largest scores": model([*ENTRIES, piece("x", 3.4e38), piece("y", -3.4e38)]),
+}
+
+
+def check_alike(tmp_path: Path, data: bytes) -> None:
+    """Texts and ids come out as sentencepiece has them."""
+    real = processor(data)
+    (tmp_path / "m.model").write_bytes(data)
+    tok = Tokenizer.from_sentencepiece(tmp_path / "m.model")
+    for text in ("", "ab abx", "xy<0x41>A", "a\0b\0", "  b▁a  ", b"\xff\xfe\xe2\x96", "<s>é"):
+        assert tok.encode(text) == real.Encode(text), text
+    for i in range(len(tok.vocab)):
+        for ids in ([i], [i, i], [len(tok.vocab) - 1, i]):
+            assert tok.decode_bytes(ids) == real.Decode(ids, out_type=bytes), ids
+
+
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_sentencepiece_loads_is_loaded(tmp_path: Path, name: str) -> None:
     assert sentencepiece_loads(ACCEPTED[name])
@@ -148,15 +180,7 @@ def test_what_sentencepiece_loads_is_loaded(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_is_loaded_is_read_alike(tmp_path: Path, name: str) -> None:
-    real = processor(ACCEPTED[name])
-    (tmp_path / "m.model").write_bytes(ACCEPTED[name])
-    tok = Tokenizer.from_sentencepiece(tmp_path / "m.model")
-
-    for text in ("", "ab abx", "xy<0x41>A", "a\0b\0", "  b▁a  ", b"\xff\xfe\xe2\x96", "xxé"):
-        assert tok.encode(text) == real.Encode(text), text
-    for i in range(len(tok.vocab)):
-        for ids in ([i], [i, i], [len(tok.vocab) - 1, i]):
-            assert tok.decode_bytes(ids) == real.Decode(ids, out_type=bytes), ids
+    check_alike(tmp_path, ACCEPTED[name])
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -182,19 +206,30 @@ def test_several_unused_nul_pieces_are_loaded(tmp_path: Path) -> None:
     assert tok.decode_bytes([last, last - 1]) == real.Decode([last, last - 1], out_type=bytes)
 
 
-@pytest.mark.parametrize(
-    ("number", "name"), [(1, "UNIGRAM"), (3, "WORD"), (4, "CHAR"), (0, "0"), (77, "77")]
-)
-def test_another_kind_of_model_is_refused_by_name(tmp_path: Path, number: int, name: str) -> None:
+@pytest.mark.parametrize("number", [0, 77])
+def test_a_model_type_that_nobody_knows_is_refused_on_purpose(tmp_path: Path, number: int) -> None:
     data = model(ENTRIES, trainer=trainer_spec(model_type=number, byte_fallback=False))
 
-    with pytest.raises(VocabError, match=f"model_type is {name}, expected BPE"):
+    assert sentencepiece_loads(data)  # as Unigram
+    with pytest.raises(VocabError, match=f"model_type is {number}, expected 1 to 4"):
         load(tmp_path, data)
 
 
 def test_a_model_that_does_not_say_what_it_is_is_unigram(tmp_path: Path) -> None:
-    with pytest.raises(VocabError, match="model_type is UNIGRAM"):
-        load(tmp_path, bare(ENTRIES))
+    assert load(tmp_path, bare(ENTRIES)).family == Family.UNIGRAM
+
+
+@pytest.mark.parametrize("kind", [UNIGRAM, WORD, CHAR])
+@pytest.mark.parametrize("name", [*ACCEPTED, *REFUSED, *TYPES])
+def test_other_types_of_model_are_loaded_if_sentencepiece_loads_them(
+    tmp_path: Path, name: str, kind: int
+) -> None:
+    data = {**ACCEPTED, **REFUSED, **TYPES}[name] + field(2, field(3, kind))
+    loads = sentencepiece_loads(data)
+
+    assert spm_loads(tmp_path, data) == loads
+    if loads:
+        check_alike(tmp_path, data)
 
 
 def test_the_fields_of_a_piece(tmp_path: Path) -> None:
