@@ -16,6 +16,7 @@ import json
 import random
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def draw_vocab(rng: random.Random) -> dict[str, Any]:
 
 def draw_text(rng: random.Random, vocab: dict[str, Any]) -> bytes:
     """A few pieces, characters, spaces and bytes."""
-    kinds = [
+    kinds: list[Callable[[], bytes]] = [
         lambda: rng.choice(vocab["tokens"]).encode("latin-1"),
         lambda: rng.choice(_ALPHABET).encode(),
         lambda: b" " * rng.choice([1, 1, 2, 3]),

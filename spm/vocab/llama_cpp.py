@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spm.errors import VocabError
-from spm.vocab.vocab import Family, TokenType, Vocab
+from spm.vocab.vocab import Family, TokenType, Vocab, check_duplicates
 
 
 class Defaults(NamedTuple):
@@ -73,6 +73,8 @@ def as_llama_cpp(vocab: Vocab) -> Vocab:
     if vocab.family == Family.SPM and np.isnan(vocab.scores).any():
         first = int(np.isnan(vocab.scores).argmax())  # no order: std::priority_queue takes chances
         raise VocabError(f"{vocab.source}: the score of id {first} is NaN, expected a number")
+    if len(vocab.piece_to_id) < len(vocab):
+        check_duplicates(vocab, apart=False)
     types = list(vocab.types)
     special_ids = _roles_by_spelling(vocab, types)
     eog_ids = _eog_ids(vocab, special_ids, types)

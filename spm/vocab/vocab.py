@@ -205,7 +205,7 @@ def _check(vocab: Vocab) -> None:
     if n == 0:
         raise VocabError(f"{vocab.source}: the vocabulary has 0 pieces, expected at least 1")
     if len(vocab.piece_to_id) < n:
-        _check_duplicates(vocab)
+        check_duplicates(vocab, vocab.family in (Family.UNIGRAM, Family.WORD, Family.CHAR))
     for i in vocab.ids_of_type(TokenType.BYTE):
         piece = vocab.pieces[i]
         if piece not in BYTE_OF_PIECE:
@@ -221,10 +221,13 @@ def _check(vocab: Vocab) -> None:
             raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
 
 
-def _check_duplicates(vocab: Vocab) -> None:
-    """Where no merge could confuse them, a text and a reserved piece may be spelled the same."""
+def check_duplicates(vocab: Vocab, apart: bool) -> None:
+    """Raise VocabError if two pieces are spelled the same.
+
+    With `apart` a reserved piece may be spelled like one that a text becomes: nothing takes the one
+    for the other (model_interface.cc, `use_reserved_id_map`).
+    """
     unused_nul = (b"\0", TokenType.UNUSED)  # sentencepiece steps over these, however many
-    apart = vocab.family in (Family.UNIGRAM, Family.WORD, Family.CHAR)
     seen = Counter(
         (piece, apart and kind in _RESERVED)
         for piece, kind in zip(vocab.pieces, vocab.types)
