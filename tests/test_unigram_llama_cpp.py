@@ -172,17 +172,6 @@ def test_a_million_characters_without_a_space_end(tmp_path: Path) -> None:
     assert tok.count("ab" * 250_000) == 250_001
 
 
-@pytest.mark.parametrize("name", ["t5_32000", "albert_v1", "xlnet_base_cased"])
-def test_a_real_vocabulary_is_read(shared: Path, name: str) -> None:
-    path = shared / "data" / "sentencepiece" / f"{name}.model"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    tok = Tokenizer.from_sentencepiece(path, dialect="llama.cpp")
-
-    text = "The quick brown fox."
-    assert text in tok.decode(tok.encode(text))
-
-
 def test_errors_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SpmError) as caught:
         t5(tmp_path, precompiled_charsmap=np.zeros(2, np.uint8))

@@ -44,7 +44,7 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
         "model": _MODELS[vocab.family],
         "tokens": list(vocab.pieces),
         "scores": vocab.scores,
-        "token_type": vocab.type_numbers.astype(np.int32),
+        "token_type": np.array(vocab.types_in_file or vocab.types, np.int32),
         **{KEY_OF_ROLE[role]: i for role, i in vocab.special_ids.items()},
         "add_bos_token": vocab.add_bos,
         "add_eos_token": vocab.add_eos,

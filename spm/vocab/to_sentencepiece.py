@@ -21,7 +21,7 @@ def model_bytes(vocab: Vocab) -> bytes:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, which no .model holds"
         )
-    if vocab.normalization is None:
+    if vocab.lacks or vocab.normalization is None:
         raise VocabError(
             f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is unknown"
         )

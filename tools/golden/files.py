@@ -34,8 +34,14 @@ Item = TypeVar("Item")
 
 SUFFIX = {"sentencepiece": ".model", "llama.cpp": ".gguf"}
 
-# Real GGUF files that hold an SPM vocabulary, and real .model files worth converting for llama.cpp.
-REAL_GGUF = ("ggml-vocab-llama-spm", "ggml-vocab-baichuan", "stories260K", "llama-2-tiny-random")
+# Real GGUF files, and real .model files worth converting for llama.cpp.
+REAL_GGUF = (
+    "ggml-vocab-llama-spm",
+    "ggml-vocab-baichuan",
+    "stories260K",
+    "llama-2-tiny-random",
+    "ggml-vocab-nomic-bert-moe",  # Unigram
+)
 REAL_CONVERTED = (
     "baichuan2",
     "brandon_tiny",
