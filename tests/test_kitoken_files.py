@@ -1,7 +1,7 @@
 """The conformance files of another tokenizer, kitoken: ids and texts that sentencepiece gave it.
 
-`utf8` is encoded as one text, the others line by line. In `small` \\n and \\s stand for white space,
-and an `output` file tells what the ids decode to.
+`utf8` is encoded as one text, the others line by line. In `small` \\n and \\s stand for white
+space, and an `output` file tells what the ids decode to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_ids_and_texts(shared: Path, name: str, part: str) -> None:
     if part == "small":
         assert rows == [tok.encode(unescaped(line)) for line in lines]
     else:
-        assert sum(rows, []) == [i for line in lines for i in tok.encode(line)]
+        assert [i for row in rows for i in row] == [i for line in lines for i in tok.encode(line)]
     output = folder / "sentencepiece" / f"{part}_output_{name}.txt"
     if part == "small" and output.exists():
         told = output.read_bytes().decode().split("\n")
