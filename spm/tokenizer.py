@@ -100,10 +100,11 @@ class Tokenizer:
         dialect: str = "sentencepiece",
         cache_bytes: int = CACHE_BYTES,
     ) -> Tokenizer:
-        """Read a sentencepiece BPE `.model`. Raises VocabError.
+        """Read a sentencepiece `.model` of any type. Raises VocabError.
 
         With dialect='llama.cpp' the ids are those of the model converted to GGUF: scores and types
-        one to one, the model's own special ids, and a BOS, since that is llama.cpp's default.
+        one to one, the model's own special ids, and those that llama.cpp adds by default: BOS to
+        BPE, EOS to Unigram. It has no WORD and no CHAR.
         """
         vocab = vocab_from_sentencepiece(path)
         if dialect == "llama.cpp":

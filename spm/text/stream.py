@@ -91,6 +91,8 @@ class StreamEncoder:
     is what can still change: the characters after the last place where the vocabulary allows a cut
     (spm/text/cuts.py), what may become part of a special piece, and the 256 bytes that a charsmap
     may look ahead; everything, where a normaliser writes a space at the end or pieces are UNUSED.
+    Of Unigram everything is held back up to a special piece: its sums are rounded by where they
+    begin, so no part of a text is certain to encode apart.
     A long text that cannot be cut is looked at only when it has grown by half, so that no sequence
     of parts takes more than linear time.
     """

@@ -33,8 +33,8 @@ llama.cpp src/llama-vocab.cpp, `llm_tokenizer_ugm_session::tokenize`):
                               fallback, or one id for a run
     scores not finite         refused                           never better than another
 
-The longest piece bounds the work for each place and a sum, a place and an id of 20 bytes are kept
-for each byte: no text is slow.
+The longest piece bounds the work for each place, and a sum, a place and an id, 24 bytes at most, are
+kept for each byte of the text: no text is slow.
 """
 
 from __future__ import annotations
@@ -131,7 +131,10 @@ class _Rows:
         self.reached = max(self.reached, end)
 
     def start_over(self, at: int) -> None:
-        """Take the sum at `at` from that one, which becomes 0, and from all to its right."""
+        """Take the sum at `at` from that one, which becomes 0, and from all to its right.
+
+        Only sums in single precision have a limit.
+        """
         sums = np.frombuffer(self.best, np.float32)[at : self.reached + 1]
         with np.errstate(over="ignore", invalid="ignore"):
             sums -= sums[0]
