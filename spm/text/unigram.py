@@ -33,8 +33,8 @@ llama.cpp src/llama-vocab.cpp, `llm_tokenizer_ugm_session::tokenize`):
                               fallback, or one id for a run
     scores not finite         refused                           never better than another
 
-The longest piece bounds the work for each place, and a sum, a place and an id, 24 bytes at most, are
-kept for each byte of the text: no text is slow.
+The longest piece bounds the work for each place, and at most 24 bytes (a sum, a place and an id)
+are kept for each byte of the text: no text is slow.
 """
 
 from __future__ import annotations
