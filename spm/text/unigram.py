@@ -120,15 +120,17 @@ class _Rows:
         self.begins = array("q", [begin]) * (size + 1)
         self.ids = array("q", [unknown_id]) * (size + 1)
         self.best[0] = 0
-        self.sum = array(sums.precision, [0])  # what is put into it is rounded
+        self.rounded = array(sums.precision, [0])  # what is put here is
         self.reached = 0  # the end of the piece that reaches furthest
 
     def offer(self, begin: int, end: int, i: int, score: float) -> None:
         """Let the best row that ends at `begin` go on with a piece."""
-        self.sum[0] = self.best[begin] + score
-        if self.begins[end] < 0 or self.sum[0] > self.best[end]:
-            self.best[end], self.begins[end], self.ids[end] = self.sum[0], begin, i
-        self.reached = max(self.reached, end)
+        best, rounded = self.best, self.rounded
+        rounded[0] = best[begin] + score
+        if self.begins[end] < 0 or rounded[0] > best[end]:
+            best[end], self.begins[end], self.ids[end] = rounded[0], begin, i
+        if end > self.reached:
+            self.reached = end
 
     def start_over(self, at: int) -> None:
         """Take the sum at `at` from that one, which becomes 0, and from all to its right.
