@@ -115,6 +115,22 @@ def test_of_equal_sums_the_longest_last_piece_wins(scores: str) -> None:
         assert real.Encode("a" * n) == tok.encode("a" * n)
 
 
+@pytest.mark.parametrize("score", [8.5, 9.5, 9.99999, 10.0, 10.00001, 10.5])
+def test_an_unknown_character_scores_10_below_the_worst_piece(score: float) -> None:
+    data = typed([*HEAD, *pieces(f"xa:-5 a:{score}")], UNIGRAM)
+
+    assert processor(data).Encode("xa") == tokenizer(data).encode("xa")
+
+
+@pytest.mark.parametrize("score", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
+def test_a_user_defined_piece_scores_by_its_bytes(score: float) -> None:
+    entries = [*HEAD, *pieces(f"a:{score} é:0 b:0"), *(piece(p, 9, 4) for p in ("ab", "aé"))]
+    data = typed(entries, UNIGRAM)
+
+    for text in ("ab", "aé", "abaé"):
+        assert processor(data).Encode(text) == tokenizer(data).encode(text)
+
+
 @pytest.mark.parametrize("step", [-9999.9, -33333.3, -100001, 77777.7, -3.3e38, 3.3e38, 1e-3])
 def test_sums_beyond_a_limit_start_over(step: float) -> None:
     shares = {"a": 1.0, "b": 1.1, "ab": 2.1000001, "ba": 2.1, "aba": 3.2, "abab": 4.19, "babab": 5}
