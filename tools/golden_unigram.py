@@ -16,7 +16,8 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,18 @@ _ALPHABET = ["a", "b", "c", "\u00e9", "\u00e8", "\u2581", "\U0001f600", "\uff41"
 _SPELLED = ["<|end|>", "</s>", "<|channel|>", "unused0", "<0x41>", "<x>", "<y", "[PAD]"]
 _HALVES = [b"\xc3", b"\xe2\x96", b"\xa9", b"a\xc3", b" ", b"a b", b"\xff"]
 _TYPES = [1, 1, 1, 1, 1, 1, 2, 3, 4, 4, 5, 5]
+
+
+def by_hand() -> Iterator[tuple[dict[str, Any], list[bytes], list[list[int]]]]:
+    """What chance seldom finds: places that nothing reaches, and types that are corrected."""
+    texts = [b"ab", b"ba", b"aab b", b"xab", b"a<|end|>b", b"<|end|><|end|>", b"<|en", b"end"]
+    tokens = ["<pad>", "</s>", "<unk>", "a", "b", "ab", "<|end|>", "<", "|", "end"]
+    for kind in (1, 3, 4, 5):
+        for score in (float("nan"), float("-inf"), -1.0, -20.0, 2.0):
+            scores = [0.0, 0.0, 0.0, score, -1.0, -3.0, score, -2.0, -2.0, -2.0]
+            types = [3, 3, 2, 1, 1, 1, kind, 1, 1, 1]
+            vocab = {"tokens": tokens, "scores": scores, "token_type": types, "charsmap": False}
+            yield vocab, texts, [[6, 3, 6], [1, 6, 1]]
 
 
 def draw_vocab(rng: random.Random) -> dict[str, Any]:
@@ -133,9 +146,11 @@ def record(seed: int, n_vocabs: int, n_texts: int) -> list[dict[str, Any]]:
         }
     ]
     rng = random.Random(seed)
+    drawn = (draw(rng, n_texts) for _ in repeat(None))
     with tempfile.TemporaryDirectory() as folder:
-        while len(lines) <= n_vocabs:
-            vocab, texts, lists = draw(rng, n_texts)
+        for vocab, texts, lists in chain(by_hand(), drawn):
+            if len(lines) > n_vocabs:
+                break
             path = write_vocab(Path(folder) / "v.gguf", vocab)
             try:
                 told = answers(path, texts, lists)
@@ -183,7 +198,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.check:
         return int(check(args.seed, args.check) > 0)
-    lines = record(args.seed, 24, 12)
+    lines = record(args.seed, 40, 12)
     FILE.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return 0
 
