@@ -131,6 +131,15 @@ def test_a_user_defined_piece_scores_by_its_bytes(score: float) -> None:
         assert processor(data).Encode(text) == tokenizer(data).encode(text)
 
 
+@pytest.mark.parametrize("kind", [UNIGRAM, WORD, CHAR])
+def test_unused_pieces_are_unknown(kind: int) -> None:
+    unused = [piece(text, 0, UNUSED) for text in ("a", "▁a")]
+    data = typed([*HEAD, *pieces("b:-1 ▁:-1 ▁b:-1"), *unused], kind)
+
+    for text in ("▁a", "a▁b", "ab▁a▁a"):
+        assert processor(data).Encode(text) == tokenizer(data).encode(text)
+
+
 @pytest.mark.parametrize("step", [-9999.9, -33333.3, -100001, 77777.7, -3.3e38, 3.3e38, 1e-3])
 def test_sums_beyond_a_limit_start_over(step: float) -> None:
     shares = {"a": 1.0, "b": 1.1, "ab": 2.1000001, "ba": 2.1, "aba": 3.2, "abab": 4.19, "babab": 5}
