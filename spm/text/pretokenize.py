@@ -11,10 +11,10 @@ expression will do. The stand-ins here are real characters of their category:
 Where a pattern names no category it is searched in the text itself, only with \v for all white
 space beyond ASCII.
 
-No text is slow. A run of characters that one alternative has looked at in vain is matched by a later
-one, so that it is gone over a few times and no more. Two patterns would look at a whole run again
-from each of its characters, and are written so that they do not: white space at the end of a text
-by a look-behind, and numbers that are counted from their last digit by searching the reversed
+No text is slow. A run of characters that one alternative has looked at in vain is matched by a
+later one, so that it is gone over a few times and no more. Two patterns would look at a whole run
+again from each of its characters, and are written so that they do not: white space at the end of a
+text by a look-behind, and numbers that are counted from their last digit by searching the reversed
 segment.
 """
 
