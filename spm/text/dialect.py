@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from spm.errors import VocabError, brief
+from spm.text.dialect_huggingface import HuggingFace
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.family import ScoreMerging
@@ -30,6 +31,7 @@ class Dialect(Protocol):
     vocab: Vocab
     before: tuple[int, ...]  # the ids that `add_special` puts before a text
     behind: tuple[int, ...]  # and behind it
+    behind_at_end: bool  # whether these stand at the end of the text, or like the others at 0
 
     @property
     def merging(self) -> ScoreMerging | None:
@@ -56,6 +58,7 @@ class Dialect(Protocol):
 _DIALECTS: Final[Mapping[str, Callable[[Vocab], Dialect]]] = {
     "llama.cpp": lambda vocab: LlamaCpp(as_llama_cpp(vocab)),
     "sentencepiece": SentencePiece,
+    "huggingface": HuggingFace,
 }
 
 
@@ -66,6 +69,10 @@ def dialect_of(vocab: Vocab, name: str) -> Dialect:
     """
     if name not in _DIALECTS:
         raise VocabError(f"dialect is {brief(name)}, expected {' or '.join(map(repr, _DIALECTS))}")
+    if vocab.pipeline is not None and name != "huggingface":
+        raise VocabError(
+            f"{vocab.source}: dialect is {brief(name)}, expected 'huggingface' for a tokenizer.json"
+        )
     return _DIALECTS[name](vocab)
 
 

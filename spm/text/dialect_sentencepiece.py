@@ -44,6 +44,7 @@ class SentencePiece:
     """
 
     name = "sentencepiece"
+    behind_at_end = True
 
     def __init__(self, vocab: Vocab) -> None:
         if vocab.normalization is None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.errors import VocabError, quoted
+from spm.vocab.pipeline import Pipeline
 
 SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
 
@@ -104,6 +105,7 @@ class Vocab:
     lacks: str = ""
     byte_fallback: bool = True
     unk_surface: bytes = " \u2047 ".encode()  # what sentencepiece decodes an unknown id to
+    pipeline: Pipeline | None = None  # every step of a tokenizer.json
     piece_to_id: dict[bytes, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +185,8 @@ class Vocab:
         flags = (self.add_bos, self.add_eos, self.add_space_prefix, self.byte_fallback)
         family = () if self.family == Family.SPM else (self.family.value, self.pre)
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
-        return (*ids, *flags, *rules, self.unk_surface, *family)
+        steps = () if self.pipeline is None else (self.pipeline.digest,)
+        return (*ids, *flags, *rules, self.unk_surface, *family, *steps)
 
 
 def byte_piece(byte: int) -> bytes:

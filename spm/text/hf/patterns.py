@@ -1,0 +1,353 @@
+"""Regular expressions as Oniguruma reads them, searched with the `regex` package.
+
+tokenizers compiles patterns with Oniguruma in its Ruby syntax. The two engines differ in what a
+class like \\w holds, in what ^, $ and {n,m}+ mean, and in the version of Unicode they know. So a
+pattern is read here, part by part, and written again in terms of which both have one idea:
+
+    [^\\r\\n\\p{L}]?+\\p{L}+      [^\\r\\n\\p{L}]?+\\p{L}+
+    \\w                          [\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}²³¹¼½¾]
+    a{1,3}+                     (?:a{1,3})+          not possessive
+    ^                           (?:\\A|(?<=\\n)(?!\\Z))
+
+What is not read is an error that says where; nothing is handed over unread. In the text, characters
+newer than Oniguruma's Unicode 16 are hidden first (unicode.py). Searching has a time limit, since a
+pattern may be made to take for ever.
+
+Sources: Oniguruma's doc/RE and src/regsyntax.c (OnigSyntaxRuby); rust-onig's `FindMatches`, which
+refuses an empty match where the last match ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, Final, NoReturn
+
+import regex
+
+from spm.errors import EncodeError, VocabError, brief
+from spm.text.hf.aligned import Match
+from spm.text.hf.unicode import WHITE_SPACE, as_oniguruma_sees
+from spm.vocab.pipeline import Pattern
+
+MAX_CHARACTERS: Final = 20_000
+MAX_REPEAT: Final = 100_000  # regint.h, ONIG_MAX_REPEAT_NUM
+MAX_DEPTH: Final = 50
+SECONDS: Final = 10.0  # for one text, and as many again for each million characters
+
+Search = Callable[[str], list[Match]]
+
+_WORD: Final = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
+_CLASSES: Final = {  # what stands inside of a set
+    "s": "".join(f"\\x{ord(c):02x}" if c < "\x7f" else f"\\u{ord(c):04x}" for c in WHITE_SPACE),
+    "d": r"\p{Nd}",
+    "w": _WORD + r"\xb2\xb3\xb9\xbc-\xbe",
+    "h": "0-9A-Fa-f",
+}
+_WORD_AHEAD: Final = f"(?=[{_CLASSES['w']}])"
+_WORD_BEFORE: Final = f"(?<=[{_CLASSES['w']}])"
+_NO_WORD_AHEAD: Final = f"(?![{_CLASSES['w']}])"
+_NO_WORD_BEFORE: Final = f"(?<![{_CLASSES['w']}])"
+_ANCHORS: Final = {
+    "A": r"\A",
+    "z": r"\Z",
+    "Z": r"(?=\n?\Z)",
+    "b": f"(?:{_WORD_BEFORE}{_NO_WORD_AHEAD}|{_NO_WORD_BEFORE}{_WORD_AHEAD})",
+    "B": f"(?:{_WORD_BEFORE}{_WORD_AHEAD}|{_NO_WORD_BEFORE}{_NO_WORD_AHEAD})",
+}
+_CONTROLS: Final = {
+    "n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"
+}  # fmt: skip
+_PROPERTIES: Final = {
+    name.lower(): name
+    for name in (
+        "L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp"
+        " C Cc Cf Co Cn Alphabetic Uppercase Lowercase Han Hiragana Katakana Hangul Bopomofo Latin"
+        " Greek Cyrillic Armenian Georgian Hebrew Arabic Ethiopic Devanagari Bengali Gurmukhi"
+        " Gujarati Tamil Telugu Kannada Malayalam Sinhala Thai Lao Tibetan Myanmar Khmer Mongolian"
+        " Common Inherited"
+    ).split()
+}
+_GROUPS: Final = ("?:", "?=", "?!", "?<=", "?<!", "?>")
+
+
+def compiled(pattern: Pattern, where: str) -> Search:
+    """What finds the matches of a pattern. Raises VocabError for syntax that is not read here."""
+    if not pattern.is_regex and pattern.text:
+        return lambda text: list(_occurrences(text, pattern.text))
+    return searching(_compile(pattern.text, where))
+
+
+@cache
+def _compile(text: str, where: str) -> regex.Pattern[str]:
+    if len(text) > MAX_CHARACTERS:
+        raise VocabError(f"{where}: a pattern of {len(text)} characters, expected at most 20000")
+    try:
+        return regex.compile(_Reader(text, where).whole(), regex.VERSION1)
+    except regex.error as error:
+        raise VocabError(f"{where}: pattern {brief(text)}: {error.msg}, expected a regex") from None
+
+
+def searching(pattern: regex.Pattern[str]) -> Search:
+    """What finds the matches of a compiled pattern, and what lies between them."""
+    return lambda text: list(_matches(pattern, text))
+
+
+def _matches(pattern: regex.Pattern[str], text: str) -> Iterator[Match]:
+    seen = as_oniguruma_sees(text)
+    deadline = time.monotonic() + SECONDS * (1 + len(text) / 1e6)
+    end = 0
+    last: int | None = None  # where the last match ended
+    pos = 0
+    while pos <= len(text) and (found := _search(pattern, seen, pos, deadline)):
+        begin, stop = found.span()
+        if begin == stop == last:
+            pos += 1
+            continue
+        if end < begin:
+            yield end, begin, False
+        yield begin, stop, True
+        end = last = pos = stop
+    if end < len(text):
+        yield end, len(text), False
+
+
+def _search(
+    pattern: regex.Pattern[str], text: str, pos: int, deadline: float
+) -> regex.Match[str] | None:
+    left = deadline - time.monotonic()
+    try:
+        if left > 0:
+            return pattern.search(text, pos, timeout=left)
+    except TimeoutError:
+        pass
+    raise EncodeError(
+        f"text: character {pos}: a pattern of the vocabulary takes more than"
+        f" {SECONDS * (1 + len(text) / 1e6):.0f} seconds, expected less"
+    )
+
+
+def _occurrences(text: str, wanted: str) -> Iterator[Match]:
+    end = 0
+    while (begin := text.find(wanted, end)) >= 0:
+        if end < begin:
+            yield end, begin, False
+        end = begin + len(wanted)
+        yield begin, end, True
+    if end < len(text):
+        yield end, len(text), False
+
+
+class _Reader:
+    """One pass over a pattern, which comes out rewritten."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text = text
+        self.where = where
+        self.pos = 0
+        self.depth = 0
+
+    def whole(self) -> str:
+        out = self.alternatives()
+        if self.pos < len(self.text):
+            self.refuse("a parenthesis that closes nothing")
+        return out
+
+    def refuse(self, what: str) -> NoReturn:
+        raise VocabError(
+            f"{self.where}: pattern {brief(self.text)}, character {self.pos}: {what},"
+            " expected what spm reads of Oniguruma's syntax"
+        )
+
+    def peek(self, size: int = 1) -> str:
+        return self.text[self.pos : self.pos + size]
+
+    def take(self) -> str:
+        if self.pos >= len(self.text):
+            self.refuse("the end of the pattern")
+        self.pos += 1
+        return self.text[self.pos - 1]
+
+    def taken(self, wanted: str) -> bool:
+        found = self.text.startswith(wanted, self.pos)
+        self.pos += len(wanted) if found else 0
+        return found
+
+    # ---- outside of sets
+
+    def alternatives(self) -> str:
+        """a|b|c, up to the end or a parenthesis."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.refuse("parentheses in more than 50 others")
+        parts = [self.sequence()]
+        while self.taken("|"):
+            parts.append(self.sequence())
+        self.depth -= 1
+        return "|".join(parts)
+
+    def sequence(self) -> str:
+        out: list[str] = []
+        while self.pos < len(self.text) and self.peek() not in "|)":
+            if self.taken("(?i)"):  # up to the end of the group, alternatives and all
+                return "".join([*out, f"(?i:{self.alternatives()})"])
+            out.append(self.quantified(self.atom()))
+        return "".join(out)
+
+    def quantified(self, atom: str) -> str:
+        while interval := self.quantifier():
+            atom = f"(?:{atom}){interval}"
+        return atom
+
+    def quantifier(self) -> str:
+        """One of * + ? {n,m}, lazy or possessive; nothing if none stands here."""
+        if self.peek() and self.peek() in "*+?":
+            return self.take() + (self.take() if self.peek() and self.peek() in "?+" else "")
+        found = regex.compile(r"\{(\d*)(,?)(\d*)\}").match(self.text, self.pos)
+        if not found or not (found[1] or found[3]):
+            return ""
+        self.pos = found.end()
+        least, most = int(found[1] or 0), int((found[3] if found[2] else found[1]) or 0)
+        if max(least, most) > MAX_REPEAT or (found[3] and most < least):
+            self.refuse("an interval that is too large or the wrong way round")
+        if self.peek() == "?":
+            if not found[2]:
+                self.refuse("{n}?")
+            return found[0] + self.take()
+        return found[0]  # a + behind it repeats the whole
+
+    def atom(self) -> str:
+        char = self.take()
+        if char == "(":
+            return self.group()
+        if char == "[":
+            return self.set()
+        if char == "\\":
+            return self.escape()
+        if char == ".":
+            return r"[^\n]"
+        if char == "^":
+            return r"(?:\A|(?<=\n)(?!\Z))"
+        if char == "$":
+            return r"(?=\n|\Z)"
+        if char in "*+?":
+            self.refuse(f"{char} with nothing to repeat")
+        return _literal(char)
+
+    def group(self) -> str:
+        kind = next((kind for kind in (*_GROUPS, "?i:", "?-i:") if self.taken(kind)), "")
+        if not kind and self.peek() == "?":
+            self.refuse(f"({self.peek(3)}")
+        inside = self.alternatives()
+        if not self.taken(")"):
+            self.refuse("a parenthesis that is not closed")
+        return f"({kind or '?:'}{inside})"
+
+    def escape(self) -> str:
+        char = self.peek()
+        if char in _ANCHORS:
+            self.pos += 1
+            return _ANCHORS[char]
+        inside = self.escape_in_set()
+        return inside if inside.startswith("\\") and len(inside) <= 10 else f"[{inside}]"
+
+    # ---- sets
+
+    def set(self) -> str:
+        """[...], with sets in it as the union."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.refuse("sets in more than 50 others")
+        out = ["[^" if self.taken("^") else "["]
+        first = True
+        while first or self.peek() != "]":
+            out.append(self.set_item(first))
+            first = False
+        self.pos += 1
+        self.depth -= 1
+        return "".join([*out, "]"])
+
+    def set_item(self, first: bool) -> str:
+        if self.peek(2) in ("&&", "[:"):
+            self.refuse(self.peek(2) + " in a set")
+        if self.taken("["):
+            return self.set()
+        item, is_character = self.set_character(first)
+        if self.peek() != "-" or self.peek(2) in ("-]", "-"):
+            return item
+        if not is_character:
+            return item  # the - behind a class is itself
+        self.pos += 1
+        if self.peek() == "[":
+            self.refuse("a range that ends with a set")
+        last, is_last_character = self.set_character(first=False)
+        if not is_last_character:
+            self.refuse("a range that ends with a class")
+        return f"{item}-{last}"
+
+    def set_character(self, first: bool) -> tuple[str, bool]:
+        char = self.take()
+        if char != "\\":
+            return _literal(char), True
+        char = self.peek()
+        return self.escape_in_set(), char not in "sSdDwWhHpP"
+
+    def escape_in_set(self) -> str:
+        """What stands behind a backslash, as it is written inside of a set."""
+        char = self.take()
+        if char in _CONTROLS:
+            return _literal(_CONTROLS[char])
+        if char in _CLASSES:
+            return _CLASSES[char]
+        if char.lower() in _CLASSES:
+            return f"[^{_CLASSES[char.lower()]}]"
+        if char in "pP":
+            return self.property(char)
+        if char in "xu":
+            return _literal(self.code_point(char))
+        if char.isalnum():
+            self.refuse(f"\\{char}")
+        return _literal(char)
+
+    def property(self, letter: str) -> str:
+        found = regex.compile(r"\{(\^?)([A-Za-z_ -]+)\}").match(self.text, self.pos)
+        name = found and _PROPERTIES.get(regex.sub("[ _-]", "", found[2]).lower())
+        if not found or not name:
+            self.refuse(f"\\{letter}{self.peek(30)}")
+        self.pos = found.end()
+        inverse = (letter == "P") != bool(found[1])
+        return rf"\{'P' if inverse else 'p'}{{{name}}}"
+
+    def code_point(self, letter: str) -> str:
+        forms = r"\{([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{2})" if letter == "x" else r"([0-9A-Fa-f]{4})"
+        found = regex.compile(forms).match(self.text, self.pos)
+        number = int(found[found.lastindex or 0], 16) if found else 0x110000
+        if not found or number > 0x10FFFF or 0xD800 <= number < 0xE000:
+            self.refuse(f"\\{letter}{self.peek(8)}")
+        if letter == "x" and found[0][0] != "{" and number > 0x7F:
+            self.refuse("a byte that is no character")
+        self.pos = found.end()
+        return chr(number)
+
+
+def _literal(char: str) -> str:
+    """One character, inside of a set or not."""
+    return char if char.isalnum() and char.isascii() else f"\\U{ord(char):08x}"
+
+
+def word_pattern() -> regex.Pattern[str]:
+    """`Whitespace`: \\w+|[^\\w\\s]+ as the regex crate reads it, with U+200C and U+200D for words."""
+    word = _WORD + r"\u200c\u200d"
+    return regex.compile(f"[{word}]+|[^{word}{_CLASSES['s']}]+", regex.VERSION1)
+
+
+def is_word(char: str) -> bool:
+    """Whether a character is \\w to the regex crate."""
+    found: Any = _one_word().match(as_oniguruma_sees(char))
+    return bool(found)
+
+
+@cache
+def _one_word() -> regex.Pattern[str]:
+    return regex.compile(f"[{_WORD}\\u200c\\u200d]", regex.VERSION1)
