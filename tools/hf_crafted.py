@@ -159,7 +159,9 @@ def charsmap() -> str:
 # ---- stages
 
 
-def split(pattern: str, behavior: str = "Isolated", invert: bool = False, regex: bool = True) -> Json:
+def split(
+    pattern: str, behavior: str = "Isolated", invert: bool = False, regex: bool = True
+) -> Json:
     """A `Split`."""
     return {
         "type": "Split",

@@ -65,7 +65,7 @@ def runs(lower: dict[int, str]) -> list[tuple[int, int, int, int]]:
 
 def show(name: str, comment: str, words: Iterable[str]) -> None:
     """One table as an assignment."""
-    print(f"\n# {comment}\n{name}: Final = \"\"\"")
+    print(f'\n# {comment}\n{name}: Final = """')
     print(textwrap.fill(" ".join(words), 98, break_long_words=False, break_on_hyphens=False))
     print('"""')
 

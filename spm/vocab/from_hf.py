@@ -179,7 +179,9 @@ def _ids(at: At) -> dict[str, int]:
     if len(at.object()) > MAX_PIECES:
         raise VocabError(f"{at.source}: {at.path} has {len(at.value)} pieces, expected 8 million")
     for piece in at.object():
-        here = At(at.value[piece], f"{at.path}[{quoted(piece.encode('utf-8', 'replace'))}]", at.source)
+        here = At(
+            at.value[piece], f"{at.path}[{quoted(piece.encode('utf-8', 'replace'))}]", at.source
+        )
         At(piece, here.path, at.source).text()
         i = here.number(0, MAX_PIECES)
         if i in by_id:
@@ -216,16 +218,16 @@ def _bpe(at: At) -> tuple[dict[str, int], hf.Model]:
     )
 
 
-def _merges(
-    at: At, ids: Mapping[str, int], prefix_size: int
-) -> Iterator[tuple[int, int, int]]:
+def _merges(at: At, ids: Mapping[str, int], prefix_size: int) -> Iterator[tuple[int, int, int]]:
     """Ids of left, right and result; a prefix of continuing pieces is left out of the result."""
     for here in at.items():
         left, right = _halves(here)
         merged = left + right.encode()[prefix_size:].decode("utf-8", "replace")
         for piece in (left, right, merged):
             if piece not in ids:
-                here.wrong(f"a merge of pieces that makes a piece: {quoted(piece.encode())} is none")
+                here.wrong(
+                    f"a merge of pieces that makes a piece: {quoted(piece.encode())} is none"
+                )
         yield ids[left], ids[right], ids[merged]
 
 
@@ -282,7 +284,9 @@ _MODELS: Final[Mapping[str, Callable[[At], tuple[dict[str, int], hf.Model]]]] = 
 # ---- normalizers, pre-tokenizers and decoders
 
 
-def _steps(root: At, stage: str, members: str, known: Mapping[str, Callable[[At], Any]]) -> list[Any]:
+def _steps(
+    root: At, stage: str, members: str, known: Mapping[str, Callable[[At], Any]]
+) -> list[Any]:
     """The components of a stage, those inside of a `Sequence` one by one."""
     steps: list[Any] = []
     todo = [root[stage]] if stage in root else []
@@ -296,7 +300,9 @@ def _steps(root: At, stage: str, members: str, known: Mapping[str, Callable[[At]
         else:
             steps.append(known[kind](at))
         if len(steps) + len(todo) > MAX_STEPS:
-            raise VocabError(f"{root.source}: {stage} has more than {MAX_STEPS} steps, expected few")
+            raise VocabError(
+                f"{root.source}: {stage} has more than {MAX_STEPS} steps, expected few"
+            )
     return steps
 
 

@@ -361,4 +361,6 @@ class Pipeline:
         steps = [(type(step).__name__, astuple(step)) for step in stages]
         ends = (self.n_own, len(self.normalizers), len(self.pre_tokenizers), self.decoders is None)
         rest = (astuple(self.post_processor), [astuple(token) for token in self.added_tokens])
-        return hashlib.sha256(repr((steps, ends, rest)).encode("utf-8", "surrogatepass")).hexdigest()
+        return hashlib.sha256(
+            repr((steps, ends, rest)).encode("utf-8", "surrogatepass")
+        ).hexdigest()
