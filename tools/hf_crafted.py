@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 import sentencepiece
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from spm.vocab.protobuf import Message
 
@@ -273,9 +273,11 @@ def crafted() -> dict[str, Json]:
     files: dict[str, Json] = {
         "gpt2": {**gpt2, "post_processor": byte_level(trim=False), "added_tokens": SPECIALS},
         "gpt2, spaced and trimmed": {
-            **gpt2, "pre_tokenizer": byte_level(prefix=True), "post_processor": byte_level(prefix=True)
+            **gpt2,
+            "pre_tokenizer": byte_level(prefix=True),
+            "post_processor": byte_level(prefix=True),
         },
-        "gpt2, trimmed": {**gpt2, "post_processor": byte_level(prefix=False), "added_tokens": MIXED},
+        "gpt2, trimmed": {**gpt2, "post_processor": byte_level(), "added_tokens": MIXED},
         "roberta": {
             **gpt2,
             "pre_tokenizer": byte_level(prefix=True),
@@ -341,20 +343,33 @@ def crafted() -> dict[str, Json]:
             "decoder": only("BPEDecoder", suffix="</w>"),
             "added_tokens": [token("<|endoftext|>", special=True)],
         },
-        "whisper": {**gpt2, "post_processor": template({"<s>": [3, 4], "</s>": [5]}, "<s>", "$A", "</s>")},
+        "whisper": {
+            **gpt2,
+            "post_processor": template({"<s>": [3, 4], "</s>": [5]}, "<s>", "$A", "</s>"),
+        },
         "bloom": {
             "model": "byte level",
-            "pre_tokenizer": pre(split(r" ?[^(\s|[.,!?…。，、।۔،])]+"), byte_level(use_regex=False)),
+            "pre_tokenizer": pre(
+                split(r" ?[^(\s|[.,!?…。，、।۔،])]+"), byte_level(use_regex=False)
+            ),
             "decoder": byte_level(),
         },
-        "modernbert": {**gpt2, "normalizer": only("NFC"), "added_tokens": [token("  "), token("    ")]},
+        "modernbert": {
+            **gpt2, "normalizer": only("NFC"), "added_tokens": [token("  "), token("    ")]
+        },
         "byte level normaliser": {
             "model": "byte level", "normalizer": only("ByteLevel"),
             "pre_tokenizer": split("Ġ", "MergedWithNext", regex=False), "decoder": byte_level(),
             "added_tokens": MIXED,
         },
-        "llama2": {**llama2, "post_processor": template({"<s>": [1]}, "<s>", "$A"), "added_tokens": SPECIALS},
-        "llama2, some bytes": {**llama2, "model": "spaces, some bytes, fused", "added_tokens": MIXED},
+        "llama2": {
+            **llama2,
+            "post_processor": template({"<s>": [1]}, "<s>", "$A"),
+            "added_tokens": SPECIALS,
+        },
+        "llama2, some bytes": {
+            **llama2, "model": "spaces, some bytes, fused", "added_tokens": MIXED
+        },
         "llama2, first": {
             "model": "spaces, bytes", "pre_tokenizer": metaspace("first", split=False),
             "decoder": llama2["decoder"], "added_tokens": MIXED,
@@ -434,7 +449,8 @@ def crafted() -> dict[str, Json]:
             "decoder": only("CTC", pad_token="a", word_delimiter_token="o", cleanup=True),
         },
         "letters": {
-            "model": "byte level", "normalizer": normal(only("Lowercase"), only("NFD"), only("NFC")),
+            "model": "byte level",
+            "normalizer": normal(only("Lowercase"), only("NFD"), only("NFC")),
             "pre_tokenizer": pre(only("FixedLength", length=3), byte_level(use_regex=False)),
             "decoder": decoding(byte_level(), only("Strip", content="a", start=2, stop=1)),
         },
@@ -445,7 +461,8 @@ def crafted() -> dict[str, Json]:
                 only("Prepend", prepend="ab"), only("NFD"), replace("\u0301", ""),
                 replace("$", "_", regex=True),
             ),
-            "pre_tokenizer": byte_level(), "decoder": decoding(only("Fuse"), replace("a+", "A", True)),
+            "pre_tokenizer": byte_level(),
+            "decoder": decoding(only("Fuse"), replace("a+", "A", True)),
             "added_tokens": [token("b", rstrip=True, lstrip=True), token(" ", normalized=False)],
         },
     }  # fmt: skip

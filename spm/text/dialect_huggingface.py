@@ -24,10 +24,11 @@ from spm.text.family import ScoreMerging
 from spm.text.hf.added import AddedTokens
 from spm.text.hf.aligned import Aligned
 from spm.text.hf.decoders import decoder
-from spm.text.hf.models import Tokenize, model
+from spm.text.hf.models import model
 from spm.text.hf.normalizers import normalizer
 from spm.text.hf.postprocessors import trimmed
 from spm.text.hf.pretokenizers import pre_tokenizer
+from spm.text.hf.spans import Model
 from spm.text.token import Stretch, Token
 from spm.vocab import Vocab
 from spm.vocab.pipeline import AddedToken
@@ -70,7 +71,7 @@ class HuggingFace:
             ((self.shown[t.id], t) for t in tokens if t.normalized), source
         )
         self.special = frozenset(token.content for token in tokens if token.special)
-        self.tokenize = self._model()
+        self.model = self._model()
 
     def __getstate__(self) -> dict[str, object]:
         return {"vocab": self.vocab, "pipeline": self.pipeline}
@@ -89,10 +90,10 @@ class HuggingFace:
             shown[token.id] = text.text
         return shown
 
-    def _model(self) -> Tokenize:
+    def _model(self) -> Model:
         n = self.pipeline.n_own
         ids = {piece.decode(): i for piece, i in self.vocab.piece_to_id.items() if i < n}
-        return model(self.vocab, ids, self.pipeline.model)
+        return model(self.vocab.source, ids, self.pipeline.model)
 
     # ---- text -> ids
 
@@ -131,7 +132,7 @@ class HuggingFace:
             parts = [piece for part in parts for piece in cut(part) if piece.text]
         for part in parts:
             char_of = _characters_at(part.text)
-            for i, begin, end in self.tokenize(part.text):
+            for i, begin, end in self.model.tokenize(part.text):
                 piece = self.vocab.pieces[i].decode()
                 yield i, piece, *part.place(char_of[begin], char_of[end - 1] + 1)
 

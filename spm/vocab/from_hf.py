@@ -27,7 +27,7 @@ import numpy as np
 from spm.errors import VocabError, quoted
 from spm.vocab import pipeline as hf
 from spm.vocab.json_at import At, read_json
-from spm.vocab.vocab import BYTE_OF_PIECE, Family, TokenType, Vocab, byte_piece
+from spm.vocab.vocab import BYTE_OF_PIECE, Family, TokenType, Vocab
 
 MAX_PIECES: Final = 8_000_000
 MAX_STEPS: Final = 256  # components of one stage; real files have below 10
@@ -310,7 +310,7 @@ def _pattern(at: At) -> hf.Pattern:
     for kind in ("String", "Regex"):
         if kind in at and len(at.object()) == 1:
             return hf.Pattern(at[kind].text(), is_regex=kind == "Regex")
-    at.wrong("a String or a Regex")
+    return at.wrong("a String or a Regex")
 
 
 def _replace(at: At) -> hf.Replace:
@@ -347,9 +347,8 @@ def _byte_level(at: At) -> hf.ByteLevel:
 def _metaspace(at: At) -> hf.Metaspace:
     """`add_prefix_space` is the older way to say `prepend_scheme`: metaspace.rs."""
     scheme = at["prepend_scheme"].one_of(hf.PREPEND_SCHEMES) if "prepend_scheme" in at else None
-    if not at["add_prefix_space"].flag(True):
-        if scheme != "never":
-            at["prepend_scheme"].wrong("'never' beside an add_prefix_space of false")
+    if not at["add_prefix_space"].flag(True) and scheme != "never":
+        at["prepend_scheme"].wrong("'never' beside an add_prefix_space of false")
     split = at["split"].flag(True)
     return hf.Metaspace(at["replacement"].character(), scheme or "always", split)
 
@@ -423,7 +422,7 @@ class _Ends:
 
 
 def _post_processor(root: At, n_pieces: int) -> hf.PostProcessor:
-    """Of several at most one adds ids: the library applies a second template to the first's parts."""
+    """At most one adds ids: the library applies a second template to the parts of the first."""
     ends = _Ends()
     todo = [root["post_processor"]] if "post_processor" in root else []
     for _ in range(MAX_STEPS):

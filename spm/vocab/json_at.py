@@ -8,16 +8,19 @@ rounds twice, which this reader does as well, so that scores have the same bits.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from spm.errors import VocabError, brief, one_line
 
 MAX_BYTES: Final = 1 << 30
 
 
-class At(NamedTuple):
+@dataclass(frozen=True)
+class At:
     """A value, where it stands, and in which file."""
 
     value: Any
@@ -29,18 +32,19 @@ class At(NamedTuple):
         found = "missing" if self.value is _MISSING else brief(self.value)
         raise VocabError(f"{self.source}: {one_line(self.path)} is {found}, expected {expected}")
 
-    def __contains__(self, name: object) -> bool:
+    def __contains__(self, name: str) -> bool:
         return self.object().get(name) is not None  # null is as good as nothing
 
-    def __getitem__(self, name: Any) -> At:
-        path = f"{self.path}.{name}" if self.path else str(name)
+    def __getitem__(self, name: str) -> At:
+        path = f"{self.path}.{name}" if self.path else name
         return At(self.object().get(name, _MISSING), path, self.source)
 
-    def object(self) -> dict[Any, Any]:
+    def object(self) -> dict[str, Any]:
         """The members by name."""
-        if not isinstance(self.value, dict):
+        members = self.value
+        if not isinstance(members, dict):
             self.wrong("an object")
-        return self.value
+        return members
 
     def items(self) -> Iterator[At]:
         """The items of a list."""
@@ -51,11 +55,12 @@ class At(NamedTuple):
 
     def text(self) -> str:
         """A string of Unicode text."""
-        if not isinstance(self.value, str):
+        text = self.value
+        if not isinstance(text, str):
             self.wrong("a string")
-        if not _is_text(self.value):
+        if not _is_text(text):
             self.wrong("a string without half surrogate pairs")
-        return self.value
+        return text
 
     def character(self) -> str:
         """A string of one character."""
@@ -74,19 +79,21 @@ class At(NamedTuple):
         """A boolean; `default` stands for one that is missing or null."""
         if default is not None and self.value in (None, _MISSING):
             return default
-        if not isinstance(self.value, bool):
+        flag = self.value
+        if not isinstance(flag, bool):
             self.wrong("true or false")
-        return self.value
+        return flag
 
     def number(self, first: int = 0, last: int = (1 << 31) - 1) -> int:
         """An integer."""
-        if type(self.value) is not int or not first <= self.value <= last:
+        number = self.value
+        if type(number) is not int or not first <= number <= last:
             self.wrong(f"an integer from {first} to {last}")
-        return self.value
+        return number
 
     def score(self) -> float:
         """A finite number."""
-        if type(self.value) not in (int, float):
+        if type(self.value) not in (int, float) or abs(self.value) > 1e300:
             self.wrong("a number")
         return float(self.value)
 
@@ -118,9 +125,13 @@ def read_json(path: Path) -> At:
         data = path.read_bytes()
     except OSError as error:
         raise VocabError(f"{source}: {error.strerror}, expected a tokenizer.json") from None
-    hooks = {"parse_float": _float, "parse_constant": _no_constant}
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_members, **hooks)
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=_members,
+            parse_float=_float,
+            parse_constant=_no_constant,
+        )
     except RecursionError:
         raise VocabError(f"{source}: nested without end, expected a tokenizer.json") from None
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
@@ -131,8 +142,7 @@ def read_json(path: Path) -> At:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"key {brief(twice)} stands twice")
     return members
 

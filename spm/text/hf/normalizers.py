@@ -60,8 +60,8 @@ def _replace(step: hf.Replace, where: str) -> Rewrite:
 
 _NMT_GONE: Final = frozenset(map(chr, [*range(1, 9), 0xB, *range(0xE, 0x20), 0x7F, 0x8F, 0x9F]))
 _NMT_SPACES: Final = frozenset(
-    map(chr, [9, 0xA, 0xC, 0xD, 0x1680, *range(0x200B, 0x2010), 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD])
-)  # fmt: skip
+    "\t\n\f\r\u1680\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd"
+)
 
 
 def _nmt(text: Aligned) -> None:

@@ -59,16 +59,13 @@ _ANCHORS: Final = {
 _CONTROLS: Final = {
     "n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"
 }  # fmt: skip
-_PROPERTIES: Final = {
-    name.lower(): name
-    for name in (
-        "L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp"
-        " C Cc Cf Co Cn Alphabetic Uppercase Lowercase Han Hiragana Katakana Hangul Bopomofo Latin"
-        " Greek Cyrillic Armenian Georgian Hebrew Arabic Ethiopic Devanagari Bengali Gurmukhi"
-        " Gujarati Tamil Telugu Kannada Malayalam Sinhala Thai Lao Tibetan Myanmar Khmer Mongolian"
-        " Common Inherited"
-    ).split()
-}
+_PROPERTY_NAMES: Final = """
+L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Co Cn
+Alphabetic Uppercase Lowercase Han Hiragana Katakana Hangul Bopomofo Latin Greek Cyrillic Armenian
+Georgian Hebrew Arabic Ethiopic Devanagari Bengali Gurmukhi Gujarati Tamil Telugu Kannada Malayalam
+Sinhala Thai Lao Tibetan Myanmar Khmer Mongolian Common Inherited
+"""
+_PROPERTIES: Final = {name.lower(): name for name in _PROPERTY_NAMES.split()}
 _GROUPS: Final = ("?:", "?=", "?!", "?<=", "?<!", "?>")
 
 
@@ -86,7 +83,9 @@ def _compile(text: str, where: str) -> regex.Pattern[str]:
     try:
         return regex.compile(_Reader(text, where).whole(), regex.VERSION1)
     except regex.error as error:
-        raise VocabError(f"{where}: pattern {brief(text)}: {error.msg}, expected a regex") from None
+        raise VocabError(
+            f"{where}: pattern {brief(text)}: {brief(str(error))}, expected a regex"
+        ) from None
 
 
 def searching(pattern: regex.Pattern[str]) -> Search:
@@ -337,7 +336,7 @@ def _literal(char: str) -> str:
 
 
 def word_pattern() -> regex.Pattern[str]:
-    """`Whitespace`: \\w+|[^\\w\\s]+ as the regex crate reads it, with U+200C and U+200D for words."""
+    """`Whitespace`: \\w+|[^\\w\\s]+ as the regex crate reads it, U+200C and U+200D in words."""
     word = _WORD + r"\u200c\u200d"
     return regex.compile(f"[{word}]+|[^{word}{_CLASSES['s']}]+", regex.VERSION1)
 

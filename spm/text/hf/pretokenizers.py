@@ -34,7 +34,7 @@ def pre_tokenizer(step: hf.PreTokenizer, where: str) -> Cut:
 
 @cache
 def byte_characters() -> tuple[str, ...]:
-    """The visible character for each byte: itself, or from U+0100 on. GPT-2's `bytes_to_unicode`."""
+    """The visible character for each byte: itself, or one from U+0100 on."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = iter(range(0x100, 0x200))
     return tuple(chr(b if b in visible else next(hidden)) for b in range(256))

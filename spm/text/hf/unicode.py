@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Final
+from typing import Final, Literal
 
 from spm.text.hf import tables
 
@@ -72,7 +72,7 @@ def as_oniguruma_sees(text: str) -> str:
 
 
 @cache
-def _decomposed(char: str, form: str) -> str:
+def _decomposed(char: str, form: Literal["NFD", "NFKD"]) -> str:
     known = char in characters_of(tables.DECOMPOSES)
     return unicodedata.normalize(form, char) if known else char
 
@@ -90,7 +90,7 @@ def _composed(first: str, second: str) -> str:
     return whole if known else ""
 
 
-def decompose(text: str, form: str) -> Iterator[Change]:
+def decompose(text: str, form: Literal["NFD", "NFKD"]) -> Iterator[Change]:
     """NFD or NFKD. What a character becomes begins with change 0, the rest of it has 1.
 
     Marks between two starters are sorted by class; they do not take their change along.
