@@ -63,7 +63,7 @@ class HuggingFace:
         self.pre_tokenizers = [
             pre_tokenizer(step, f"{source}: pre_tokenizer") for step in steps.pre_tokenizers
         ]
-        self.decode_pieces = decoder(steps.decoders, f"{source}: decoder")
+        self.new_chain = decoder(steps.decoders, f"{source}: decoder")
         self.shown = self._shown_tokens()
         tokens = steps.added_tokens
         self.raw = AddedTokens(((t.content, t) for t in tokens if not t.normalized), source)
@@ -152,28 +152,27 @@ class HuggingFace:
 
 
 class HuggingFaceDecoder:
-    """Ids in, and at the end the text: decoders look at all pieces together."""
+    """Ids in, bytes out, as early as the steps of the decoder are certain."""
 
     def __init__(self, dialect: HuggingFace, skip_special: bool) -> None:
         self.dialect = dialect
         self.skip_special = skip_special
-        self.pieces: list[str] = []
+        self.chain = dialect.new_chain()
 
     def push(self, i: int) -> bytes:
-        """Keep an id, unless it is special.
+        """The bytes that id `i` adds.
 
         The library asks whether a token as shown is special, so one that normalisation changes is
         never left out.
         """
         piece = self.dialect.piece_text(i)
-        if not (self.skip_special and piece in self.dialect.special):
-            self.pieces.append(piece)
-        return b""
+        if self.skip_special and piece in self.dialect.special:
+            return b""
+        return self.chain.push(piece)
 
     def flush(self) -> bytes:
-        """The text."""
-        pieces, self.pieces = self.pieces, []
-        return self.dialect.decode_pieces(pieces).encode()
+        """The bytes that were held back."""
+        return self.chain.flush()
 
 
 def _decoded(text: bytes) -> str:

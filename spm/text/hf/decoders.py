@@ -1,6 +1,16 @@
-"""Decoders: pieces -> text, one step after the other.
+"""Decoders: pieces -> text, one step after the other, as early as it is certain.
 
-Each takes the pieces of all ids and gives other pieces; the last ones are put together as they are.
+Each step takes pieces one by one and gives pieces; the last ones are put together as they are. Two
+steps join all pieces into one, which is known only at the end: `Fuse` and `ByteLevel`. Where such a
+step is the last, or only a `Strip` of the beginning follows, its parts are shown as they come, and
+those of `ByteLevel` as bytes, since the characters they make may end in a later piece.
+
+    steps    Replace ▁ by a space    ByteFallback    Fuse    Strip one space at the beginning
+    ▁a       " a"                    " a"            shown   "a"
+    <0xC3>   <0xC3>                  waits
+    <0xA9>   <0xA9>                  waits
+    b        b                       é, b            shown   "éb"
+
 Sources: tokenizers/src/decoders, one file for each, `ByteLevel` and `Metaspace` beside the
 pre-tokenizers of that name.
 """
@@ -8,16 +18,13 @@ pre-tokenizers of that name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from spm.text.hf.patterns import compiled
 from spm.text.hf.pretokenizers import byte_characters
 from spm.vocab import pipeline as hf
-
-Step = Callable[[list[str]], list[str]]
 
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")  # Rust reads +A as a number too
 _CLEANUPS: Final = (
@@ -26,18 +33,176 @@ _CLEANUPS: Final = (
 )  # fmt: skip
 
 
-def decoder(steps: tuple[hf.Decoder, ...] | None, where: str) -> Callable[[list[str]], str]:
-    """What turns pieces into a text. Without a decoder pieces stand apart from each other."""
+class Step(Protocol):
+    """One decoder at the beginning of a text."""
+
+    def push(self, piece: str) -> list[str]:
+        """The pieces that are certain now and were not before."""
+
+    def flush(self) -> list[str]:
+        """The pieces that were held back."""
+
+
+Make = Callable[[], Step]
+
+
+class PieceByPiece:
+    """A step that looks at one piece at a time, and at its number."""
+
+    def __init__(self, show: Callable[[int, str], str]) -> None:
+        self.show = show
+        self.count = 0
+
+    def push(self, piece: str) -> list[str]:  # noqa: D102
+        self.count += 1
+        return [self.show(self.count - 1, piece)]
+
+    def flush(self) -> list[str]:  # noqa: D102
+        return []
+
+
+class Joined:
+    """`Fuse`, and `ByteLevel` where other steps follow: one piece of all."""
+
+    def __init__(self, join: Callable[[list[str]], str]) -> None:
+        self.join = join
+        self.pieces: list[str] = []
+
+    def push(self, piece: str) -> list[str]:  # noqa: D102
+        self.pieces.append(piece)
+        return []
+
+    def flush(self) -> list[str]:  # noqa: D102
+        return [self.join(self.pieces)]
+
+
+class ByteFallback:
+    """Bytes side by side are a text, or each of them is U+FFFD."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def push(self, piece: str) -> list[str]:  # noqa: D102
+        if _BYTE.fullmatch(piece):
+            self.data.append(int(piece[3:5], 16))
+            return []
+        return [*self.flush(), piece]
+
+    def flush(self) -> list[str]:  # noqa: D102
+        data = bytes(self.data)
+        self.data.clear()
+        try:
+            return [data.decode()] if data else []
+        except UnicodeDecodeError:
+            return ["\ufffd"] * len(data)
+
+
+class WordEnds:
+    """`BPEDecoder`: the suffix becomes a space, in the last piece nothing."""
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+        self.held: list[str] = []
+
+    def push(self, piece: str) -> list[str]:  # noqa: D102
+        shown = [held.replace(self.suffix, " ") for held in self.held]
+        self.held = [piece]
+        return shown
+
+    def flush(self) -> list[str]:  # noqa: D102
+        return [held.replace(self.suffix, "") for held in self.held]
+
+
+class Ctc:
+    """Repeated pieces count once."""
+
+    def __init__(self, step: hf.CTC) -> None:
+        self.step = step
+        self.last: str | None = None
+
+    def push(self, piece: str) -> list[str]:  # noqa: D102
+        if piece == self.last:
+            return []
+        self.last = piece
+        text = piece.replace(self.step.pad_token, "")
+        if self.step.cleanup:
+            text = _cleaned(text).replace(self.step.word_delimiter_token, " ")
+        return [text] if text else []
+
+    def flush(self) -> list[str]:  # noqa: D102
+        return []
+
+
+# ---- the last step
+
+
+class Text:
+    """The last pieces as bytes; up to `start` times `content` goes at the very beginning."""
+
+    def __init__(self, content: str = "", start: int = 0) -> None:
+        self.content = content
+        self.start = start
+
+    def show(self, piece: str) -> bytes:
+        """What a piece adds."""
+        while piece and self.start and piece[0] == self.content:
+            piece, self.start = piece[1:], self.start - 1
+        if piece:
+            self.start = 0
+        return piece.encode()
+
+
+class Bytes:
+    """`ByteLevel` as the last step."""
+
+    def show(self, piece: str) -> bytes:
+        """The bytes that a piece shows."""
+        return bytes_of(piece)
+
+
+class Chain:
+    """All steps at the beginning of a text."""
+
+    def __init__(self, steps: list[Step], last: Text | Bytes) -> None:
+        self.steps = steps
+        self.last = last
+
+    def push(self, piece: str) -> bytes:
+        """The bytes that are certain now and were not before."""
+        return self._show([piece], 0)
+
+    def flush(self) -> bytes:
+        """The bytes that were held back; the text ends."""
+        return b"".join(self._show(step.flush(), at) for at, step in enumerate(self.steps, 1))
+
+    def _show(self, pieces: list[str], first: int) -> bytes:
+        """What pieces become in all steps from one on."""
+        for step in self.steps[first:]:
+            pieces = [shown for piece in pieces for shown in step.push(piece)]
+        return b"".join(map(self.last.show, pieces))
+
+
+def decoder(steps: tuple[hf.Decoder, ...] | None, where: str) -> Callable[[], Chain]:
+    """What makes a chain of these steps. Without a decoder pieces stand apart from each other."""
     if steps is None:
-        return " ".join
-    made = [_MAKERS[type(step)](step, where) for step in steps]
+        return lambda: Chain([PieceByPiece(lambda at, piece: f" {piece}" if at else piece)], Text())
+    steps, last = _last_step(steps)
+    makers = [_MAKERS[type(step)](step, where) for step in steps]
+    return lambda: Chain([make() for make in makers], last())
 
-    def decode(pieces: list[str]) -> str:
-        for step in made:
-            pieces = step(pieces)
-        return "".join(pieces)
 
-    return decode
+def _last_step(
+    steps: tuple[hf.Decoder, ...],
+) -> tuple[tuple[hf.Decoder, ...], Callable[[], Text | Bytes]]:
+    """The steps that need no look at the end of the text are done by what shows it."""
+    match steps:
+        case (*before, hf.ByteLevel()):
+            return tuple(before), Bytes
+        case (*before, hf.Fuse()):
+            return tuple(before), Text
+        case (*before, hf.Fuse(), hf.StripDecoder(content, start, 0)):
+            return tuple(before), lambda: Text(content, start)
+    return steps, Text
 
 
 # ---- bytes
@@ -54,28 +219,11 @@ def bytes_of(piece: str) -> bytes:
     return piece.encode() if None in found else bytes(byte for byte in found if byte is not None)
 
 
-def _byte_level(pieces: list[str]) -> list[str]:
-    return [b"".join(map(bytes_of, pieces)).decode("utf-8", "replace")]
+def _text_of_bytes(pieces: list[str]) -> str:
+    return b"".join(map(bytes_of, pieces)).decode("utf-8", "replace")
 
 
-def _byte_fallback(pieces: list[str]) -> list[str]:
-    """Bytes side by side are a text, or each of them is U+FFFD."""
-
-    def texts() -> Iterator[str]:
-        for is_byte, run in groupby(pieces, key=lambda piece: bool(_BYTE.fullmatch(piece))):
-            if not is_byte:
-                yield from run
-                continue
-            data = bytes(int(piece[3:5], 16) for piece in run)
-            try:
-                yield data.decode()
-            except UnicodeDecodeError:
-                yield from "\ufffd" * len(data)
-
-    return list(texts())
-
-
-# ---- words
+# ---- the steps
 
 
 def _cleaned(text: str) -> str:
@@ -84,75 +232,52 @@ def _cleaned(text: str) -> str:
     return text
 
 
-def _word_piece(step: hf.WordPieceDecoder, where: str) -> Step:
-    def shown(at: int, piece: str) -> str:
+def _word_piece(step: hf.WordPieceDecoder, where: str) -> Make:
+    def show(at: int, piece: str) -> str:
         if at:
             apart = not piece.startswith(step.prefix)
             piece = " " + piece if apart else piece[len(step.prefix) :]
         return _cleaned(piece) if step.cleanup else piece
 
-    return lambda pieces: [shown(at, piece) for at, piece in enumerate(pieces)]
+    return lambda: PieceByPiece(show)
 
 
-def _bpe(step: hf.BPEDecoder, where: str) -> Step:
-    def decode(pieces: list[str]) -> list[str]:
-        last = len(pieces) - 1
-        return [p.replace(step.suffix, "" if at == last else " ") for at, p in enumerate(pieces)]
-
-    return decode
-
-
-def _metaspace(step: hf.Metaspace, where: str) -> Step:
+def _metaspace(step: hf.Metaspace, where: str) -> Make:
     first = " " if step.prepend_scheme == "never" else ""
 
-    def shown(at: int, piece: str) -> str:
+    def show(at: int, piece: str) -> str:
         return piece.replace(step.replacement, " " if at else first)
 
-    return lambda pieces: [shown(at, piece) for at, piece in enumerate(pieces)]
+    return lambda: PieceByPiece(show)
 
 
-def _ctc(step: hf.CTC, where: str) -> Step:
-    def texts(pieces: list[str]) -> Iterator[str]:
-        for piece, _ in groupby(pieces):
-            text = piece.replace(step.pad_token, "")
-            if step.cleanup:
-                text = _cleaned(text).replace(step.word_delimiter_token, " ")
-            if text:
-                yield text
-
-    return lambda pieces: list(texts(pieces))
-
-
-# ---- characters
-
-
-def _replace(step: hf.Replace, where: str) -> Step:
+def _replace(step: hf.Replace, where: str) -> Make:
     search = compiled(step.pattern, where)
 
-    def shown(piece: str) -> str:
+    def show(at: int, piece: str) -> str:
         found = search(piece)
         return "".join(step.content if is_match else piece[a:b] for a, b, is_match in found)
 
-    return lambda pieces: [shown(piece) for piece in pieces]
+    return lambda: PieceByPiece(show)
 
 
-def _strip(step: hf.StripDecoder, where: str) -> Step:
-    def shown(piece: str) -> str:
+def _strip(step: hf.StripDecoder, where: str) -> Make:
+    def show(at: int, piece: str) -> str:
         begin = min(len(piece) - len(piece.lstrip(step.content)), step.start)
         end = min(len(piece) - len(piece.rstrip(step.content)), step.stop)
         return piece[begin : max(len(piece) - end, begin)]
 
-    return lambda pieces: [shown(piece) for piece in pieces]
+    return lambda: PieceByPiece(show)
 
 
-_MAKERS: Final[dict[type, Callable[[Any, str], Step]]] = {
-    hf.ByteLevel: lambda step, where: _byte_level,
-    hf.ByteFallback: lambda step, where: _byte_fallback,
-    hf.Fuse: lambda step, where: lambda pieces: ["".join(pieces)],
+_MAKERS: Final[dict[type, Callable[[Any, str], Make]]] = {
+    hf.ByteLevel: lambda step, where: lambda: Joined(_text_of_bytes),
+    hf.ByteFallback: lambda step, where: ByteFallback,
+    hf.Fuse: lambda step, where: lambda: Joined("".join),
     hf.WordPieceDecoder: _word_piece,
-    hf.BPEDecoder: _bpe,
+    hf.BPEDecoder: lambda step, where: lambda: WordEnds(step.suffix),
     hf.Metaspace: _metaspace,
-    hf.CTC: _ctc,
+    hf.CTC: lambda step, where: lambda: Ctc(step),
     hf.Replace: _replace,
     hf.StripDecoder: _strip,
 }
