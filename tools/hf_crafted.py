@@ -1,7 +1,7 @@
 """Small `tokenizer.json` files that between them use every component and option that spm reads.
 
-A file is a model and the stages around it. The models are trained here, by the library itself, on a
-few lines; the stages are written down as the file spells them.
+A file is a model and the stages around it. The models are trained by the library itself, on a few
+lines; the stages are written down as the file spells them. Only training needs the library.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import io
 import json
 import tempfile
 from typing import Any
-
-import sentencepiece
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from spm.vocab.protobuf import Message
 
@@ -45,77 +42,87 @@ def lines() -> list[str]:
     return [" ".join(words[i * k % len(words)] for k in range(1, 9)) for i in range(120)]
 
 
-def trained(model: Any, trainer: Any, pre_tokenizer: Any) -> Json:
-    """A model after training, as the file spells it."""
-    tok = Tokenizer(model)
-    tok.pre_tokenizer = pre_tokenizer
-    tok.train_from_iterator(lines(), trainer)
-    found: Json = json.loads(tok.to_str())["model"]
-    return found
+def trained() -> dict[str, Json]:
+    """One model of each kind, as the file spells it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+    def train(model: Any, trainer: Any, pre_tokenizer: Any) -> Json:
+        tok = Tokenizer(model)
+        tok.pre_tokenizer = pre_tokenizer
+        tok.train_from_iterator(lines(), trainer)
+        found: Json = json.loads(tok.to_str())["model"]
+        return found
 
-def all_models() -> dict[str, Json]:
-    """One of each kind, and the variants of their options."""
-    quiet: Json = {"show_progress": False}
+    def bpe(size: int, tokens: list[str], **options: Any) -> Any:
+        return trainers.BpeTrainer(
+            vocab_size=size, special_tokens=tokens, show_progress=False, **options
+        )
+
+    unknown = ["<unk>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    byte_level = trained(
-        models.BPE(),
-        trainers.BpeTrainer(vocab_size=360, initial_alphabet=alphabet, **quiet),
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-    )
-    spaces = trained(
-        models.BPE(unk_token="<unk>"),
-        trainers.BpeTrainer(vocab_size=130, special_tokens=["<unk>", "<s>", "</s>"], **quiet),
-        pre_tokenizers.Metaspace(),
-    )
-    suffix = trained(
-        models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"),
-        trainers.BpeTrainer(
-            vocab_size=150, special_tokens=["<unk>"], end_of_word_suffix="</w>", **quiet
-        ),
-        pre_tokenizers.Whitespace(),
-    )
-    prefix = trained(
-        models.BPE(unk_token="<unk>", continuing_subword_prefix="##"),
-        trainers.BpeTrainer(
-            vocab_size=150, special_tokens=["<unk>"], continuing_subword_prefix="##", **quiet
-        ),
-        pre_tokenizers.Whitespace(),
-    )
-    word_piece = trained(
-        models.WordPiece(unk_token="[UNK]"),
-        trainers.WordPieceTrainer(
-            vocab_size=170, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], **quiet
-        ),
-        pre_tokenizers.BertPreTokenizer(),
-    )
-    unigram = trained(
-        models.Unigram(),
-        trainers.UnigramTrainer(
-            vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", **quiet
-        ),
-        pre_tokenizers.Metaspace(),
-    )
-    words = sorted({"[UNK]", *WORDS.split(), " ", "a b"})
+    words = pre_tokenizers.Whitespace()
     return {
-        "byte level": byte_level,
-        "byte level, whole words": {**byte_level, "ignore_merges": True},
-        "spaces": spaces,
+        "byte level": train(
+            models.BPE(),
+            bpe(360, [], initial_alphabet=alphabet),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ),
+        "spaces": train(
+            models.BPE(unk_token="<unk>"),
+            bpe(130, [*unknown, "<s>", "</s>"]),
+            pre_tokenizers.Metaspace(),
+        ),
+        "suffix": train(
+            models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"),
+            bpe(150, unknown, end_of_word_suffix="</w>"),
+            words,
+        ),
+        "prefix": train(
+            models.BPE(unk_token="<unk>", continuing_subword_prefix="##"),
+            bpe(150, unknown, continuing_subword_prefix="##"),
+            words,
+        ),
+        "word piece": train(
+            models.WordPiece(unk_token="[UNK]"),
+            trainers.WordPieceTrainer(
+                vocab_size=170,
+                special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"],
+                show_progress=False,
+            ),
+            pre_tokenizers.BertPreTokenizer(),
+        ),
+        "unigram": train(
+            models.Unigram(),
+            trainers.UnigramTrainer(
+                vocab_size=150,
+                special_tokens=["<pad>", "</s>", "<unk>"],
+                unk_token="<unk>",
+                show_progress=False,
+            ),
+            pre_tokenizers.Metaspace(),
+        ),
+    }
+
+
+def all_models(own: dict[str, Json]) -> dict[str, Json]:
+    """The trained models, and the variants of their options."""
+    spaces, unigram = own["spaces"], own["unigram"]
+    words = sorted({"[UNK]", *WORDS.split(), " ", "a b"})
+    byte_pieces = [[f"<0x{b:02X}>", -20.0] for b in range(256)]
+    return {
+        **own,
+        "byte level, whole words": {**own["byte level"], "ignore_merges": True},
         "spaces, fused": {**spaces, "fuse_unk": True},
         "spaces, no unknown": {**spaces, "unk_token": None},
         "spaces, bytes": with_bytes({**spaces, "byte_fallback": True}),
         "spaces, some bytes, fused": with_bytes(
             {**spaces, "byte_fallback": True, "fuse_unk": True}, range(0x80, 0xE4)
         ),
-        "suffix": suffix,
-        "prefix": prefix,
-        "word piece": word_piece,
-        "word piece, short": {**word_piece, "max_input_chars_per_word": 4},
-        "unigram": unigram,
+        "word piece, short": {**own["word piece"], "max_input_chars_per_word": 4},
         "unigram, bytes": {
             **unigram,
             "byte_fallback": True,
-            "vocab": [*unigram["vocab"], *([f"<0x{b:02X}>", -20.0] for b in range(256))],
+            "vocab": [*unigram["vocab"], *byte_pieces],
         },
         "words": {
             "type": "WordLevel",
@@ -142,6 +149,8 @@ RULES = {  # a charsmap small enough to be committed
 
 def charsmap() -> str:
     """A precompiled charsmap, made by sentencepiece of `RULES`, in base64."""
+    import sentencepiece
+
     out = io.BytesIO()
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as tsv:
         for old, new in RULES.items():
@@ -457,7 +466,7 @@ def crafted() -> dict[str, Json]:
         "odd replacements": {
             "model": "byte level",
             "normalizer": normal(
-                replace("a*", "é", regex=True),
+                replace("a+|(?<=o)", "é", regex=True),
                 only("Prepend", prepend="ab"), only("NFD"), replace("\u0301", ""),
                 replace("$", "_", regex=True),
             ),
@@ -498,9 +507,9 @@ def whole(stages: Json, model: Json) -> Json:
     return {"version": "1.0", **empty, **stages, "added_tokens": added, "model": model}
 
 
-def files() -> dict[str, Json]:
-    """Every crafted file by name."""
-    known, small = all_models(), charsmap()
+def files(own: dict[str, Json], small: str) -> dict[str, Json]:
+    """Every crafted file by name, of the trained models and the charsmap."""
+    known = all_models(own)
     made = {}
     for name, stages in crafted().items():
         stages = json.loads(json.dumps(stages).replace(SMALL, small))

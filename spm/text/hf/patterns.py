@@ -7,11 +7,14 @@ pattern is read here, part by part, and written again in terms of which both hav
     [^\\r\\n\\p{L}]?+\\p{L}+      [^\\r\\n\\p{L}]?+\\p{L}+
     \\w                          [\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}²³¹¼½¾]
     a{1,3}+                     (?:a{1,3})+          not possessive
+    (?i:'s)                     '[sSſ]
     ^                           (?:\\A|(?<=\\n)(?!\\Z))
 
-What is not read is an error that says where; nothing is handed over unread. In the text, characters
-newer than Oniguruma's Unicode 16 are hidden first (unicode.py). Searching has a time limit, since a
-pattern may be made to take for ever.
+Without regard to case only ASCII letters are read, and no two that are as good as one character (st
+and U+FB06); the engines differ in more than can be written down. What is not read is an error that
+says where; nothing is handed over unread. In the text, characters newer than Oniguruma's Unicode 16
+are hidden first (unicode.py). Searching has a time limit, since a pattern may be made to take for
+ever.
 
 Sources: Oniguruma's doc/RE and src/regsyntax.c (OnigSyntaxRuby); rust-onig's `FindMatches`, which
 refuses an empty match where the last match ended.
@@ -66,6 +69,8 @@ Georgian Hebrew Arabic Ethiopic Devanagari Bengali Gurmukhi Gujarati Tamil Telug
 Sinhala Thai Lao Tibetan Myanmar Khmer Mongolian Common Inherited
 """
 _PROPERTIES: Final = {name.lower(): name for name in _PROPERTY_NAMES.split()}
+_SAME_BUT_FOR_CASE: Final = {"s": "sS\u017f", "k": "kK\u212a"}
+_FOLD_TO_ONE: Final = ("ff", "fi", "fl", "ss", "st")
 _GROUPS: Final = ("?:", "?=", "?!", "?<=", "?<!", "?>")
 
 
@@ -146,6 +151,8 @@ class _Reader:
         self.where = where
         self.pos = 0
         self.depth = 0
+        self.ignores_case = False
+        self.last_letter = ""  # that stands just before, where case does not count
 
     def whole(self) -> str:
         out = self.alternatives()
@@ -182,6 +189,7 @@ class _Reader:
             self.refuse("parentheses in more than 50 others")
         parts = [self.sequence()]
         while self.taken("|"):
+            self.last_letter = ""
             parts.append(self.sequence())
         self.depth -= 1
         return "|".join(parts)
@@ -190,12 +198,20 @@ class _Reader:
         out: list[str] = []
         while self.pos < len(self.text) and self.peek() not in "|)":
             if self.taken("(?i)"):  # up to the end of the group, alternatives and all
-                return "".join([*out, f"(?i:{self.alternatives()})"])
+                return "".join([*out, f"(?:{self.cased(ignore=True)})"])
             out.append(self.quantified(self.atom()))
         return "".join(out)
 
+    def cased(self, ignore: bool) -> str:
+        """Alternatives in which case counts or does not."""
+        before, self.ignores_case = self.ignores_case, ignore
+        inside = self.alternatives()
+        self.ignores_case = before
+        return inside
+
     def quantified(self, atom: str) -> str:
         while interval := self.quantifier():
+            self.last_letter = ""
             atom = f"(?:{atom}){interval}"
         return atom
 
@@ -220,36 +236,46 @@ class _Reader:
         char = self.take()
         if char == "(":
             return self.group()
+        if char not in "[\\.^$*+?":
+            return self.character(char)
+        self.last_letter = ""
         if char == "[":
             return self.set()
         if char == "\\":
             return self.escape()
-        if char == ".":
-            return r"[^\n]"
-        if char == "^":
-            return r"(?:\A|(?<=\n)(?!\Z))"
-        if char == "$":
-            return r"(?=\n|\Z)"
         if char in "*+?":
             self.refuse(f"{char} with nothing to repeat")
-        return _literal(char)
+        return {".": r"[^\n]", "^": r"(?:\A|(?<=\n)(?!\Z))", "$": r"(?=\n|\Z)"}[char]
+
+    def character(self, char: str) -> str:
+        """A character that stands for itself."""
+        if not self.ignores_case:
+            return _literal(char)
+        before, self.last_letter = self.last_letter, char.lower()
+        if before + char.lower() in _FOLD_TO_ONE:
+            self.refuse(f"{before}{char} without regard to case")
+        return f"[{self.literal(char)}]"
 
     def group(self) -> str:
-        kind = next((kind for kind in (*_GROUPS, "?i:", "?-i:") if self.taken(kind)), "")
+        for flag, ignore in (("?i:", True), ("?-i:", False)):
+            if self.taken(flag):
+                return f"(?:{self.closed(self.cased(ignore))})"
+        kind = next((kind for kind in _GROUPS if self.taken(kind)), "")
         if not kind and self.peek() == "?":
             self.refuse(f"({self.peek(3)}")
-        inside = self.alternatives()
+        return f"({kind or '?:'}{self.closed(self.alternatives())})"
+
+    def closed(self, inside: str) -> str:
         if not self.taken(")"):
             self.refuse("a parenthesis that is not closed")
-        return f"({kind or '?:'}{inside})"
+        return inside
 
     def escape(self) -> str:
         char = self.peek()
         if char in _ANCHORS:
             self.pos += 1
             return _ANCHORS[char]
-        inside = self.escape_in_set()
-        return inside if inside.startswith("\\") and len(inside) <= 10 else f"[{inside}]"
+        return f"[{self.escape_in_set()}]"
 
     # ---- sets
 
@@ -259,55 +285,73 @@ class _Reader:
         if self.depth > MAX_DEPTH:
             self.refuse("sets in more than 50 others")
         out = ["[^" if self.taken("^") else "["]
-        first = True
-        while first or self.peek() != "]":
-            out.append(self.set_item(first))
-            first = False
+        out.append(self.set_item())  # a ] as the first is itself
+        while self.peek() != "]":
+            out.append(self.set_item())
         self.pos += 1
         self.depth -= 1
         return "".join([*out, "]"])
 
-    def set_item(self, first: bool) -> str:
+    def set_item(self) -> str:
         if self.peek(2) in ("&&", "[:"):
             self.refuse(self.peek(2) + " in a set")
         if self.taken("["):
             return self.set()
-        item, is_character = self.set_character(first)
-        if self.peek() != "-" or self.peek(2) in ("-]", "-"):
-            return item
-        if not is_character:
+        item, char = self.set_character()
+        if self.peek() != "-" or self.peek(2) in ("-]", "-") or not char:
             return item  # the - behind a class is itself
         self.pos += 1
         if self.peek() == "[":
             self.refuse("a range that ends with a set")
-        last, is_last_character = self.set_character(first=False)
-        if not is_last_character:
+        _, last = self.set_character()
+        if not last:
             self.refuse("a range that ends with a class")
-        return f"{item}-{last}"
+        if not self.ignores_case:
+            return f"{_literal(char)}-{_literal(last)}"
+        if not last.isascii():
+            self.refuse("a range beyond ASCII without regard to case")
+        return "".join(self.literal(chr(c)) for c in range(ord(char), ord(last) + 1))
 
-    def set_character(self, first: bool) -> tuple[str, bool]:
+    def set_character(self) -> tuple[str, str]:
+        """What stands in a set, and which character it is, if it is one."""
         char = self.take()
-        if char != "\\":
-            return _literal(char), True
-        char = self.peek()
-        return self.escape_in_set(), char not in "sSdDwWhHpP"
+        if char == "\\":
+            if self.peek() in tuple("sSdDwWhHpP"):
+                return self.escape_in_set(), ""
+            char = self.escaped_character()
+        return self.literal(char), char
+
+    def literal(self, char: str) -> str:
+        """A character inside of a set, in both cases if case does not count."""
+        if not self.ignores_case or not char.isalpha():
+            return _literal(char)
+        if not char.isascii():
+            self.refuse(f"{char} without regard to case")
+        low = char.lower()
+        return "".join(map(_literal, _SAME_BUT_FOR_CASE.get(low, low + char.upper())))
 
     def escape_in_set(self) -> str:
         """What stands behind a backslash, as it is written inside of a set."""
+        char = self.peek()
+        if char.lower() in _CLASSES or char in ("p", "P"):
+            self.pos += 1
+            if self.ignores_case and char not in "sd":
+                self.refuse(f"\\{char} without regard to case")
+            if char in "pP":
+                return self.property(char)
+            inside = _CLASSES[char.lower()]
+            return inside if char.islower() else f"[^{inside}]"
+        return self.literal(self.escaped_character())
+
+    def escaped_character(self) -> str:
         char = self.take()
         if char in _CONTROLS:
-            return _literal(_CONTROLS[char])
-        if char in _CLASSES:
-            return _CLASSES[char]
-        if char.lower() in _CLASSES:
-            return f"[^{_CLASSES[char.lower()]}]"
-        if char in "pP":
-            return self.property(char)
+            return _CONTROLS[char]
         if char in "xu":
-            return _literal(self.code_point(char))
+            return self.code_point(char)
         if char.isalnum():
             self.refuse(f"\\{char}")
-        return _literal(char)
+        return char
 
     def property(self, letter: str) -> str:
         found = regex.compile(r"\{(\^?)([A-Za-z_ -]+)\}").match(self.text, self.pos)
