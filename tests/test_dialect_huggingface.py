@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from spm import EncodeError, SpmError, Tokenizer, VocabError
+from spm.text.token import Stretch
 from tools.hf_crafted import files
 
 ANSWERS = Path(__file__).parents[1] / "golden" / "huggingface" / "answers.json"
@@ -197,6 +199,56 @@ def test_nothing_else_is_read_as_a_tokenizer_json() -> None:
         Tokenizer.from_sentencepiece(model, dialect="huggingface")
 
 
+def test_without_the_package_regex_the_error_names_it(
+    written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "spm.text.dialect_huggingface", None)
+    with pytest.raises(VocabError, match=r"expected the package regex: pip install 'spm\[hugging"):
+        written("gpt2")
+
+
+def test_there_are_no_stretches(written: Any) -> None:
+    assert [] == list(written("gpt2")._dialect.tokens(Stretch([b"a"], (), [0, 1])))
+
+
+def test_fused_pieces_go_on_as_one(written: Any) -> None:
+    """Recorded: Fuse, then WordPiece with cleanup, of the ids of `do not .`"""
+    fuse = {"type": "Fuse"}
+    clean = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    tok = written("llama2", decoder={"type": "Sequence", "decoders": [fuse, clean]})
+
+    assert "▁dog▁." == tok.decode(tok.encode("dog .", add_special=False))
+
+
+def test_bytes_that_are_no_text_are_replaced_one_by_one(written: Any) -> None:
+    """Recorded: <0xE6> <0x97>, and an `a` behind them."""
+    tok = written("llama2")
+    ids = [tok.vocab.piece_to_id[piece] for piece in (b"<0xE6>", b"<0x97>", b"a")]
+
+    assert "\ufffd\ufffda" == tok.decode(ids)
+
+
+def test_ctc_leaves_the_delimiter_where_nothing_is_cleaned_up(written: Any) -> None:
+    """Recorded."""
+    ctc = {"type": "CTC", "pad_token": "a", "word_delimiter_token": "o", "cleanup": False}
+    tok = written("words, delimiter", decoder=ctc)
+    ids = [tok.vocab.piece_to_id[piece] for piece in (b"fox", b"fox", b"a", b"fox", b"lazy")]
+
+    assert "foxfoxlzy" == tok.decode(ids)
+
+
+def test_bytes_that_go_on_are_text(written: Any) -> None:
+    """Recorded: ByteLevel, then Fuse and a Strip of the end."""
+    steps = [
+        crafted()["gpt2"]["decoder"],
+        {"type": "Fuse"},
+        {"type": "Strip", "content": "é", "start": 0, "stop": 1},
+    ]
+    tok = written("gpt2", decoder={"type": "Sequence", "decoders": steps})
+
+    assert "caf" == tok.decode(tok.encode("café"))
+
+
 def test_no_other_file_can_say_it(written: Any, tmp_path: Path) -> None:
     tok = written("gpt2")
 
@@ -213,17 +265,18 @@ def test_no_other_file_can_say_it(written: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "t5", "bert", "prefix", "xlm-r", "qwen"])
 @pytest.mark.parametrize("unit", ["a", " ", "日", "e\u0301", "<s>"])
 def test_long_words_end(name: str, unit: str, written: Any) -> None:
-    text = unit * 10_000
+    text = unit * 3000
 
     assert len(written(name).encode(text, parse_special=True)) <= 2 * len(text.encode()) + 2
 
 
 def test_a_pattern_without_end_is_stopped(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spm.text.hf.patterns.SECONDS", 0.05)
     split = {
         "type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": False
     }  # fmt: skip
     tok = written("gpt2", pre_tokenizer=split)
 
-    with pytest.raises(EncodeError, match=r"a pattern of the vocabulary takes more than"):
-        tok.encode("a" * 100 + "!")
+    for seconds in (0.05, -1):
+        monkeypatch.setattr("spm.text.hf.patterns.SECONDS", seconds)
+        with pytest.raises(EncodeError, match=r"a pattern of the vocabulary takes more than"):
+            tok.encode("a" * 100 + "!")

@@ -116,6 +116,7 @@ def test_scores_have_the_precision_of_the_file(tmp_path: Path) -> None:
         ("-9.8765432109876543210", -9.876543210987655),
         ("1e-5", 1e-05),
         ("0.1", 0.1),
+        ("0." + "0" * 320 + "5", 5e-321),
         ("-123456789012345678901234567890.5", -1.2345678901234568e29),
     ],
 )
@@ -168,6 +169,14 @@ def test_what_is_no_file_of_this_kind(data: bytes, expected: str, tmp_path: Path
 def test_what_is_no_file(tmp_path: Path) -> None:
     assert "No such file or directory, expected a tokenizer.json" == message(tmp_path / "nothing")
     assert "Is a directory, expected a tokenizer.json" == message(tmp_path)
+
+
+def test_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    monkeypatch.setattr("spm.vocab.from_hf.MAX_PIECES", 3)
+    assert "model.vocab has 5 pieces, expected at most 3" == message(path)
+    monkeypatch.setattr("spm.vocab.json_at.MAX_BYTES", 10)
+    assert "more than 10 bytes, expected a tokenizer.json" == message(path)
 
 
 # ---- what is refused: pieces
@@ -344,6 +353,16 @@ BERT = {"type": "BertProcessing", "sep": ["a", 1], "cls": ["b", 2]}
         (
             "post_processor", {**BERT, "cls": ["b", 9]},
             "post_processor.cls[1] is 9, expected an integer from 0 to 4",
+        ),
+        (
+            "post_processor",
+            {
+                "type": "Sequence",
+                "processors": [
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False}
+                ] * 300,
+            },
+            "post_processor has too many steps, expected few",
         ),
         ("post_processor", {**BERT, "cls": ["b"]}, "post_processor.cls is ['b'], expected a token"),
     ],

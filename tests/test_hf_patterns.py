@@ -25,6 +25,7 @@ def isolated(pattern: str, text: str) -> list[str]:
         ("a{1,2}+", "aaaaab", ["aaaaa", "b"]),
         ("a{,2}", "aaab", ["aa", "a", "b"]),
         ("a{2", "a{2", ["a{2"]),
+        ("a{1,3}?", "aaa", ["a", "a", "a"]),
         ("(?i:'k|ts)", "a'\u212atS\ufb06T\u017f", ["a", "'\u212a", "tS", "\ufb06", "T\u017f"]),
         (
             "(?i:[a-k_])",

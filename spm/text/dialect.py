@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
-from spm.errors import VocabError, brief
-from spm.text.dialect_huggingface import HuggingFace
+from spm.errors import VocabError, brief, one_line
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.family import ScoreMerging
@@ -55,10 +54,22 @@ class Dialect(Protocol):
         """A decoder at the beginning of a text."""
 
 
+def _hugging_face(vocab: Vocab) -> Dialect:
+    """Imported here, since nothing else needs the package `regex`."""
+    try:
+        from spm.text.dialect_huggingface import HuggingFace
+    except ImportError as error:
+        raise VocabError(
+            f"{vocab.source}: {one_line(str(error))}, expected the package regex:"
+            " pip install 'spm[huggingface]'"
+        ) from None
+    return HuggingFace(vocab)
+
+
 _DIALECTS: Final[Mapping[str, Callable[[Vocab], Dialect]]] = {
     "llama.cpp": lambda vocab: LlamaCpp(as_llama_cpp(vocab)),
     "sentencepiece": SentencePiece,
-    "huggingface": HuggingFace,
+    "huggingface": _hugging_face,
 }
 
 

@@ -177,7 +177,9 @@ def _ids(at: At) -> dict[str, int]:
     found: dict[str, int] = {}
     by_id: dict[int, str] = {}
     if len(at.object()) > MAX_PIECES:
-        raise VocabError(f"{at.source}: {at.path} has {len(at.value)} pieces, expected 8 million")
+        raise VocabError(
+            f"{at.source}: {at.path} has {len(at.object())} pieces, expected at most {MAX_PIECES}"
+        )
     for piece in at.object():
         here = At(
             at.value[piece], f"{at.path}[{quoted(piece.encode('utf-8', 'replace'))}]", at.source

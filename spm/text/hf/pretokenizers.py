@@ -48,8 +48,7 @@ def _shown(char: str) -> str:
 
 def show_bytes(text: Aligned) -> None:
     """Every byte as a visible character, at the place of its character."""
-    if text.text:
-        text.map(_shown)
+    text.map(_shown)
 
 
 # ---- the pre-tokenizers
