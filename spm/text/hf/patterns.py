@@ -81,7 +81,6 @@ def compiled(pattern: Pattern, where: str) -> Search:
     return searching(_compile(pattern.text, where))
 
 
-@cache
 def _compile(text: str, where: str) -> regex.Pattern[str]:
     if len(text) > MAX_CHARACTERS:
         raise VocabError(f"{where}: a pattern of {len(text)} characters, expected at most 20000")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal
 
 from spm.text.hf import tables
@@ -19,6 +19,7 @@ WHITE_SPACE: Final = (  # White_Space, which has been the same since Unicode 4
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
+KEPT: Final = 1 << 16  # answers about characters; a text may ask about all of them
 _STAND_IN: Final = "\U000ffffe"  # a code point that never is a character
 
 Change = tuple[str, int]  # a character, and what it did: aligned.py
@@ -71,18 +72,18 @@ def as_oniguruma_sees(text: str) -> str:
 # ---- normal forms
 
 
-@cache
+@lru_cache(KEPT)
 def _decomposed(char: str, form: Literal["NFD", "NFKD"]) -> str:
     known = char in characters_of(tables.DECOMPOSES)
     return unicodedata.normalize(form, char) if known else char
 
 
-@cache
+@lru_cache(KEPT)
 def _combining(char: str) -> int:
     return unicodedata.combining(char) if char in characters_of(tables.MARKS) else 0
 
 
-@cache
+@lru_cache(KEPT)
 def _composed(first: str, second: str) -> str:
     """What two characters compose to, or nothing."""
     whole = unicodedata.normalize("NFC", first + second)
