@@ -41,6 +41,7 @@ from spm.vocab import (
     gguf_metadata,
     model_bytes,
     vocab_from_gguf,
+    vocab_from_hf,
     vocab_from_sentencepiece,
 )
 
@@ -132,6 +133,15 @@ class Tokenizer:
             vocab = as_converted(vocab)
         return cls(vocab, dialect, cache_bytes=cache_bytes)
 
+    @classmethod
+    def from_hf(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """Read a Hugging Face `tokenizer.json`: the ids of tokenizers 0.23. Raises VocabError.
+
+        `add_special` is the file's post-processor. `truncation` and `padding` in the file are not
+        read: they are settings for a batch, which transformers too sets anew for every call.
+        """
+        return cls(vocab_from_hf(path), "huggingface")
+
     # ---- to a file
 
     def to_gguf(self, path: str | os.PathLike[str]) -> None:
@@ -174,7 +184,7 @@ class Tokenizer:
 
     @property
     def dialect(self) -> str:
-        """The oracle whose ids these are: 'llama.cpp' or 'sentencepiece'."""
+        """The oracle whose ids these are: 'llama.cpp', 'sentencepiece' or 'huggingface'."""
         return self._dialect.name
 
     @property
@@ -276,7 +286,8 @@ class Tokenizer:
             return ids.tolist(), spans
         size = len(data.decode()) if unit == "char" else len(data)
         before = np.zeros((len(self._dialect.before), 2), np.int64)
-        behind = np.full((len(self._dialect.behind), 2), size, np.int64)
+        end = size if self._dialect.behind_at_end else 0
+        behind = np.full((len(self._dialect.behind), 2), end, np.int64)
         return (
             self._with_special(ids.tolist(), True, True).tolist(),
             np.concatenate([before, spans, behind]),

@@ -2,7 +2,8 @@
 
     python -m tools.differential --count 20000 --seed 7 llama-2.gguf mistral.model ...
 
-A `.gguf` is held against llama.cpp, a `.model` against sentencepiece; --text adds lines of real
+A `.gguf` is held against llama.cpp, a `.model` against sentencepiece, a `.json` against Hugging
+Face tokenizers, which takes Unicode text alone; --text adds lines of real
 text, --isa says for which instruction sets the core is tried (the best one). All that a Tokenizer
 does with a text must agree to the last id and byte: `encode`, `encode_batch`, `count`,
 `encode_offsets`, `truncate`, a stream of parts, and decoding of what was encoded. Where ids stand
@@ -28,7 +29,7 @@ from zlib import crc32
 from spm import EncodeError, Tokenizer, TokenType
 from spm.text.dialect import encode as specification
 from spm.vocab import Family
-from tools.oracles import LlamaCppOracle, Oracle, SentencePieceOracle
+from tools.oracles import HuggingFaceOracle, LlamaCppOracle, Oracle, SentencePieceOracle
 
 CHUNK = 1000  # strings that are compared at once
 
@@ -232,6 +233,8 @@ def _truncate(tok: Tokenizer, case: Case) -> bool:
 @cache
 def _depends_on_the_rest(tok: Tokenizer) -> bool:
     """Whether a beginning may have other ids, or other places, than it has in the whole text."""
+    if tok.dialect == "huggingface":
+        return True
     rules, vocab = tok.vocab.normalization, tok.vocab
     if tok.dialect == "llama.cpp" and vocab.family != Family.UNIGRAM:
         return vocab.family in (Family.PLAMO2, Family.BPE)
@@ -256,7 +259,12 @@ def _stream_encoder(tok: Tokenizer, case: Case) -> bool:
 
 
 def _decode(tok: Tokenizer, case: Case) -> bool:
-    return case.decoded == tok.decode_bytes(case.ids)
+    return case.decoded == _decoded(tok, case.ids)
+
+
+def _decoded(tok: Tokenizer, ids: list[int]) -> bytes:
+    """As bytes, where the oracle gives bytes; tokenizers gives text."""
+    return tok.decode(ids).encode() if tok.dialect == "huggingface" else tok.decode_bytes(ids)
 
 
 WAYS: dict[str, Callable[[Tokenizer, Case], bool]] = {
@@ -336,7 +344,7 @@ class Bout:
 
     def compare_decoding(self, ids: list[int], expected: bytes) -> None:
         """Ids that no encoder would give."""
-        found = self.tok.decode_bytes(ids)
+        found = _decoded(self.tok, ids)
         if expected != found:
             self.found += 1
             print(f"  {self.name}: decode {ids}: {expected!r} != {found!r}", flush=True)
@@ -344,7 +352,16 @@ class Bout:
 
 def tokenizer(path: Path) -> Tokenizer:
     """By the name of the file."""
+    if path.suffix == ".json":
+        return Tokenizer.from_hf(path)
     return (Tokenizer.from_gguf if path.suffix == ".gguf" else Tokenizer.from_sentencepiece)(path)
+
+
+def oracle_of(path: Path) -> Oracle:
+    """By the name of the file."""
+    if path.suffix == ".json":
+        return HuggingFaceOracle(path)
+    return (LlamaCppOracle if path.suffix == ".gguf" else SentencePieceOracle)(path)
 
 
 def chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
@@ -361,14 +378,15 @@ def check(
     their number."""
     started = time.monotonic()
     rng = random.Random(f"{seed} {path.name}")
-    is_gguf = path.suffix == ".gguf"
-    oracle: Oracle = LlamaCppOracle(path) if is_gguf else SentencePieceOracle(path)
+    oracle = oracle_of(path)
     bouts = [Bout(path, isa, oracle) for isa in isas]
     tok, tried, refused = bouts[0].tok, 0, 0
     everything = range(len(tok.vocab))
     special = [i for i, kind in enumerate(tok.vocab.types) if kind != TokenType.NORMAL]
     for chunk in chunks(texts(rng, list(tok.vocab.pieces), count, lines), CHUNK):
-        for parse_special in (False, True) if is_gguf else (False,):
+        if tok.dialect == "huggingface":
+            chunk = [text.decode("utf-8", "replace").encode() for text in chunk]
+        for parse_special in (False,) if tok.dialect == "sentencepiece" else (False, True):
             tried += len(chunk)
             asked = [case_of(tok, oracle, text, parse_special) for text in chunk]
             cases = [case for case in asked if case is not None]

@@ -1,4 +1,4 @@
-"""The two references, behind one small interface: bytes in, ids out, ids in, bytes out.
+"""The three references, behind one small interface: bytes in, ids out, ids in, bytes out.
 
 sentencepiece comes with the test extra. llama.cpp comes through llama-cpp-python, which must be
 built against the pinned version; where it is missing `LlamaCppOracle` raises ImportError."""
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +48,37 @@ class SentencePieceOracle:
 
     def decode(self, ids: list[int]) -> bytes:  # noqa: D102
         return bytes(self.processor.Decode(ids, out_type=bytes))
+
+
+class HuggingFaceOracle:
+    """Hugging Face tokenizers, on a `tokenizer.json`; texts must be UTF-8.
+
+    What the file says of truncation and padding is left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tokenizers
+
+        self.name = f"tokenizers {version('tokenizers')}"
+        self.tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    def encode(self, text: bytes, parse_special: bool) -> list[int]:  # noqa: D102
+        return self.locate(text, parse_special)[0]
+
+    def locate(  # noqa: D102
+        self, text: bytes, parse_special: bool, add_special: bool = False
+    ) -> tuple[list[int], list[list[int]]]:
+        self.tokenizer.encode_special_tokens = not parse_special
+        string = text.decode()
+        found = self.tokenizer.encode(string, add_special_tokens=add_special)
+        at = [0, *accumulate(len(char.encode()) for char in string)]
+        return list(found.ids), [[at[begin], at[end]] for begin, end in found.offsets]
+
+    def decode(self, ids: list[int], skip_special: bool = True) -> bytes:  # noqa: D102
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=skip_special)
+        return text.encode()
 
 
 class LlamaCppOracle:

@@ -86,6 +86,24 @@ class Charsmap:
         begin, size = found
         return self.replacements[begin : self.replacements.index(0, begin)], size
 
+    def shortest_prefix(self, text: str) -> str | None:
+        """Of the shortest known prefix of a text: its replacement, or None.
+
+        That is what Hugging Face's spm_precompiled looks for (`transform`), up to a NUL.
+        """
+        units = self.units
+        node = _offset(units[0])
+        for byte in text.encode():
+            node ^= byte
+            unit = units[node]
+            if byte == 0 or unit & 0x800000FF != byte:
+                return None
+            node ^= _offset(unit)
+            if unit >> 8 & 1:
+                begin = units[node] & 0x7FFFFFFF
+                return self.replacements[begin : self.replacements.index(0, begin)].decode()
+        return None
+
 
 def _offset(unit: int) -> int:
     return (unit >> 10) << ((unit >> 6) & 8)

@@ -30,6 +30,7 @@ class Dialect(Protocol):
     vocab: Vocab
     before: tuple[int, ...]  # the ids that `add_special` puts before a text
     behind: tuple[int, ...]  # and behind it
+    behind_at_end: bool  # whether these stand at the end of the text, or like the others at 0
 
     @property
     def merging(self) -> ScoreMerging | None:
@@ -53,9 +54,17 @@ class Dialect(Protocol):
         """A decoder at the beginning of a text."""
 
 
+def _hugging_face(vocab: Vocab) -> Dialect:
+    """Imported here, since nothing else needs the package `regex`."""
+    from spm.text.dialect_huggingface import HuggingFace
+
+    return HuggingFace(vocab)
+
+
 _DIALECTS: Final[Mapping[str, Callable[[Vocab], Dialect]]] = {
     "llama.cpp": lambda vocab: LlamaCpp(as_llama_cpp(vocab)),
     "sentencepiece": SentencePiece,
+    "huggingface": _hugging_face,
 }
 
 
@@ -66,6 +75,10 @@ def dialect_of(vocab: Vocab, name: str) -> Dialect:
     """
     if name not in _DIALECTS:
         raise VocabError(f"dialect is {brief(name)}, expected {' or '.join(map(repr, _DIALECTS))}")
+    if vocab.pipeline is not None and name != "huggingface":
+        raise VocabError(
+            f"{vocab.source}: dialect is {brief(name)}, expected 'huggingface' for a tokenizer.json"
+        )
     return _DIALECTS[name](vocab)
 
 

@@ -44,6 +44,7 @@ class LlamaCpp:
     """
 
     name = "llama.cpp"
+    behind_at_end = True
 
     def __init__(self, vocab: Vocab) -> None:
         if vocab.family not in _ENCODINGS:

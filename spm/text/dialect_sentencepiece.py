@@ -35,6 +35,7 @@ class SentencePiece:
     """
 
     name = "sentencepiece"
+    behind_at_end = True
 
     def __init__(self, vocab: Vocab) -> None:
         if vocab.lacks or vocab.normalization is None:

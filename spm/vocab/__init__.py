@@ -1,6 +1,7 @@
 """Vocabularies: what a file says about pieces, and what each oracle makes of it."""
 
 from spm.vocab.from_gguf import vocab_from_gguf
+from spm.vocab.from_hf import vocab_from_hf
 from spm.vocab.from_sentencepiece import vocab_from_sentencepiece
 from spm.vocab.llama_cpp import as_converted, as_llama_cpp
 from spm.vocab.to_gguf import gguf_metadata
@@ -18,5 +19,6 @@ __all__ = [
     "gguf_metadata",
     "model_bytes",
     "vocab_from_gguf",
+    "vocab_from_hf",
     "vocab_from_sentencepiece",
 ]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.errors import VocabError, quoted
+from spm.vocab.pipeline import Pipeline
 
 SPACE: Final = "\u2581".encode()  # ▁, which stands for U+0020 inside pieces
 
@@ -109,6 +110,7 @@ class Vocab:
     lacks: str = ""
     byte_fallback: bool = True
     unk_surface: bytes = " \u2047 ".encode()  # what sentencepiece decodes an unknown id to
+    pipeline: Pipeline | None = None  # every step of a tokenizer.json
     piece_to_id: dict[bytes, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -192,7 +194,8 @@ class Vocab:
         words = (self.lowercase, self.strip_accents) if self.family == Family.WORDPIECE else ()
         rules = [spec and astuple(spec) for spec in (self.normalization, self.denormalization)]
         told = map(int, self.types_in_file)
-        return (*ids, *flags, *rules, self.unk_surface, *family, *words, *told)
+        steps = () if self.pipeline is None else (self.pipeline.digest,)
+        return (*ids, *flags, *rules, self.unk_surface, *family, *words, *told, *steps)
 
 
 def byte_piece(byte: int) -> bytes:

@@ -1,0 +1,1 @@
+"""The stages of Hugging Face tokenizers, one file for each kind of component."""
