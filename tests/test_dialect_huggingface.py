@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -197,14 +196,6 @@ def test_nothing_else_is_read_as_a_tokenizer_json() -> None:
     model = next(path.glob("*.model"))
     with pytest.raises(VocabError, match=r"expected a tokenizer.json for it$"):
         Tokenizer.from_sentencepiece(model, dialect="huggingface")
-
-
-def test_without_the_package_regex_the_error_names_it(
-    written: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "spm.text.dialect_huggingface", None)
-    with pytest.raises(VocabError, match=r"expected the package regex: pip install 'spm\[hugging"):
-        written("gpt2")
 
 
 def test_there_are_no_stretches(written: Any) -> None:
