@@ -6,24 +6,34 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spm.batch import Batch
+from spm.conversion import write_checked
 from spm.errors import DoubleBOSWarning, EncodeError, VocabError, brief
-from spm.gguf import GGUF
+from spm.gguf import GGUF, write_gguf
 from spm.text.dialect import Dialect, dialect_of, encode
 from spm.text.explain import Explanation, explain
 from spm.text.fast import CACHE_BYTES, fast_decoder, fast_encoder
 from spm.text.ids import checked_ids
 from spm.text.stream import CharactersOf, StreamDecoder, StreamEncoder
+from spm.text.unusual import unusual
 from spm.text.utf8 import utf8
-from spm.vocab import Vocab, as_converted, vocab_from_gguf, vocab_from_sentencepiece
+from spm.vocab import (
+    Vocab,
+    as_converted,
+    gguf_metadata,
+    model_bytes,
+    vocab_from_gguf,
+    vocab_from_sentencepiece,
+)
 
 Text: TypeAlias = str | bytes
 T = TypeVar("T", str, bytes)
@@ -97,6 +107,41 @@ class Tokenizer:
         if dialect == "llama.cpp":
             vocab = as_converted(vocab)
         return cls(vocab, dialect, cache_bytes=cache_bytes)
+
+    # ---- to a file
+
+    def to_gguf(self, path: str | os.PathLike[str]) -> None:
+        """Write a GGUF file that holds the vocabulary and nothing else; llama.cpp opens it.
+
+        Out of a `.model`, which does not tell, it adds BOS, since that is llama.cpp's default.
+        Raises VocabError, and leaves no file, if GGUF cannot say what gives these ids.
+        """
+        vocab = as_converted(self.vocab) if self.dialect == "sentencepiece" else self.vocab
+        self._write(
+            path,
+            lambda draft: write_gguf(draft, gguf_metadata(vocab), {}),
+            lambda draft: Tokenizer.from_gguf(draft, dialect=self.dialect),
+        )
+
+    def to_sentencepiece(self, path: str | os.PathLike[str]) -> None:
+        """Write a sentencepiece `.model`.
+
+        Raises VocabError, and leaves no file, if a `.model` cannot say what gives these ids.
+        """
+        self._write(
+            path,
+            lambda draft: draft.write_bytes(model_bytes(self.vocab)),
+            lambda draft: Tokenizer.from_sentencepiece(draft, dialect=self.dialect),
+        )
+
+    def _write(
+        self,
+        path: str | os.PathLike[str],
+        write: Callable[[Path], object],
+        reopen: Callable[[Path], Tokenizer],
+    ) -> None:
+        parses = (False, True) if self.dialect == "llama.cpp" else (False,)
+        write_checked(path, self, write, reopen, parses)
 
     @property
     def vocab(self) -> Vocab:
@@ -254,6 +299,10 @@ class Tokenizer:
     def explain(self, text: Text, *, parse_special: bool = False) -> Explanation:
         """Every symbol, merge, score and tie on the way to the ids, without BOS and EOS."""
         return explain(self._dialect, utf8(text), parse_special)
+
+    def unusual(self) -> list[str]:
+        """What to know of this vocabulary: ties, improper scores, missing bytes; a line each."""
+        return list(unusual(self._dialect))
 
     # ---- ids -> text
 

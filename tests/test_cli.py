@@ -217,3 +217,18 @@ def test_inspect_shows_no_control_characters_and_clips_names(tmp_path: Path) -> 
     assert len(shown) < 2000
     assert "\x1b" not in shown
     assert "nan" == json.loads(spm("inspect", "--json", path).stdout)["metadata"]["b"]
+
+
+def test_convert_writes_a_file_that_sentencepiece_opens(tmp_path: Path) -> None:
+    result = spm("convert", MODEL, tmp_path / "copy.model")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    copy = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "copy.model"))
+    assert oracle().Encode("Hello  wörld") == copy.Encode("Hello  wörld")
+
+
+def test_convert_knows_a_format_by_the_ending_alone(tmp_path: Path) -> None:
+    result = spm("convert", MODEL, tmp_path / "copy.bin")
+
+    assert (1, b"") == (result.returncode, result.stdout)
+    assert b"copy.bin: the name ends with '.bin', expected .gguf or .model\n" in result.stderr

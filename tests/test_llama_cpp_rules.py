@@ -286,6 +286,4 @@ def test_a_mask_swallows_the_spaces_before_it_in_some_families(
 
 @pytest.mark.parametrize("architecture", ["nomic-bert-moe", "jina-bert-v3"])
 def test_the_architecture_can_be_such_a_family(architecture: str) -> None:
-    assert (
-        name_rule("", "", architecture) == "<mask>"
-    )  # the same rule in the same line of llama.cpp
+    assert name_rule("", "", architecture) == "<mask>"  # one line of llama.cpp has both

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spm.cli.source import add_vocabulary, is_gguf, open_tokenizer
+from spm.cli.source import DIALECTS, add_vocabulary, is_gguf, open_tokenizer
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray
 from spm.vocab import Vocab
@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
         with GGUF.open(args.model) as gguf:
             report |= _container(gguf)
     try:
-        report["vocabulary"] = _vocabulary(open_tokenizer(args).vocab)
+        tok = open_tokenizer(args)
+        report["vocabulary"] = _vocabulary(tok.vocab)
+        report["dialects"] = _dialects(args)
+        report["unusual"] = list(tok.unusual())
     except VocabError as error:
         if "gguf" not in report:
             raise
@@ -70,6 +73,7 @@ def _summary(value: object) -> object:
 def _vocabulary(vocab: Vocab) -> dict[str, Any]:
     distinct = len(np.unique(vocab.scores))
     return {
+        "family": vocab.family.value,
         "pieces": len(vocab),
         "types": {kind.name: n for kind, n in sorted(Counter(vocab.types).items())},
         "distinct scores": distinct,
@@ -82,9 +86,24 @@ def _vocabulary(vocab: Vocab) -> dict[str, Any]:
     }
 
 
+def _dialects(args: argparse.Namespace) -> dict[str, str]:
+    """Which dialects the file offers, and why it does not offer the others."""
+    offered = {}
+    for dialect in DIALECTS:
+        try:
+            open_tokenizer(argparse.Namespace(model=args.model, dialect=dialect))
+            offered[dialect] = "offered"
+        except VocabError as error:
+            offered[dialect] = str(error)
+    return offered
+
+
 def _print(report: dict[str, Any], each_tensor: bool) -> None:
     print(report["file"])
-    _print_section("vocabulary", report["vocabulary"])
+    for section in ("vocabulary", "dialects"):
+        _print_section(section, report.get(section, {}))
+    if unusual := report.get("unusual"):
+        print("\nunusual", *map(one_line, unusual), sep="\n  ")
     if "gguf" not in report:
         return
     _print_section(f"metadata, GGUF version {report['gguf']}", report["metadata"])
@@ -97,6 +116,8 @@ def _print(report: dict[str, Any], each_tensor: bool) -> None:
 
 
 def _print_section(title: str, rows: Mapping[str, object]) -> None:
+    if not rows:
+        return
     print(f"\n{title}")
     lines = [(one_line(name), one_line(str(value))) for name, value in rows.items()]
     width = min(max((len(name) for name, _ in lines), default=0), 60)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from spm.cli import decode, encode, explain, generate, inspect
+from spm.cli import convert, decode, encode, explain, generate, inspect
 from spm.errors import SpmError, one_line
 
-_VERBS = (encode, decode, explain, inspect, generate)
+_VERBS = (encode, decode, explain, inspect, convert, generate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from spm.errors import SpmError, one_line
 from spm.gguf.header import OLD_MAGICS
 from spm.gguf.reader import open_regular
 from spm.tokenizer import Tokenizer
+
+DIALECTS: Final = ("llama.cpp", "sentencepiece")
 
 
 def add_vocabulary(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +21,7 @@ def add_vocabulary(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a GGUF file or a sentencepiece .model")
     parser.add_argument(
         "--dialect",
-        choices=("llama.cpp", "sentencepiece"),
+        choices=DIALECTS,
         help="whose ids (default: llama.cpp for a GGUF, sentencepiece for a .model)",
     )
 

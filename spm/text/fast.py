@@ -2,8 +2,9 @@
 
 Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
 not merge by scores, spaces that are not written ▁, user-defined pieces that are not well-formed
-UTF-8 (they could stand inside a character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
-as well: how those are taken apart depends on all that was considered before.
+UTF-8 (they could stand inside a character), and more than two million pieces. A text that comes out
+as UNUSED pieces stays with it as well: how those are taken apart depends on all that was considered
+before.
 """
 
 from __future__ import annotations

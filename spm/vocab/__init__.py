@@ -3,6 +3,8 @@
 from spm.vocab.from_gguf import vocab_from_gguf
 from spm.vocab.from_sentencepiece import vocab_from_sentencepiece
 from spm.vocab.llama_cpp import as_converted, as_llama_cpp
+from spm.vocab.to_gguf import gguf_metadata
+from spm.vocab.to_sentencepiece import model_bytes
 from spm.vocab.vocab import SPACE, Family, Normalization, TokenType, Vocab
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "Vocab",
     "as_converted",
     "as_llama_cpp",
+    "gguf_metadata",
+    "model_bytes",
     "vocab_from_gguf",
     "vocab_from_sentencepiece",
 ]

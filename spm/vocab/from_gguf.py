@@ -44,6 +44,7 @@ _ROLES: Final = {  # key -> role; the last three keys are old names
     "suffix_token_id": "fim_suf",
     "middle_token_id": "fim_mid",
 }
+KEY_OF_ROLE: Final = {role: key for key, role in reversed(_ROLES.items())}  # the first of them
 
 
 def vocab_from_gguf(gguf: GGUF) -> Vocab:

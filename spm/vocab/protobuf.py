@@ -1,4 +1,4 @@
-"""The protobuf wire format, as far as a sentencepiece `.model` needs it.
+"""The protobuf wire format, as far as a sentencepiece `.model` needs it: read and written.
 
 A message is a sequence of fields; a field is a varint key (number << 3 | wire type) and a value.
 Four wire types are in use: 0 a varint, 1 eight bytes, 2 a length and that many bytes, 5 four bytes.
@@ -114,3 +114,23 @@ def _varint(data: bytes, pos: int, where: str, most: int) -> tuple[int, int]:
             return value, at + 1
         shift += 7
     raise VocabError(f"{where}: offset {pos}: a varint without end, expected at most {most} bytes")
+
+
+# ---- the other way
+
+
+def field(number: int, value: bool | int | float | bytes) -> bytes:
+    """One field as it is written: a float has four bytes, a bool or int is a varint."""
+    if isinstance(value, float):
+        return _number(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, bytes):
+        return _number(number << 3 | 2) + _number(len(value)) + value
+    return _number(number << 3) + _number(value)
+
+
+def _number(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
