@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from spm.errors import VocabError
+from spm.text.bpe import Bpe
+from spm.text.clean_spaces import CleanedDecoder, Decoder
 from spm.text.family import Encoding, ScoreMerging, ends
 from spm.text.fragments import partition, settled, special_pieces
 from spm.text.spm_llama_cpp import SpmLlamaCpp
@@ -23,6 +25,7 @@ from spm.vocab import Family, TokenType, Vocab
 _SILENT: Final = (TokenType.CONTROL, TokenType.UNKNOWN)
 _ENCODINGS: Final[Mapping[Family, Callable[[Vocab], Encoding]]] = {
     Family.SPM: SpmLlamaCpp,
+    Family.BPE: Bpe,
 }
 
 
@@ -79,9 +82,10 @@ class LlamaCpp:
         cut = self.encoding.settled(text, last.begin, last.end)
         return cut, cut == last.begin
 
-    def decoder(self, skip_special: bool) -> LlamaCppDecoder:
+    def decoder(self, skip_special: bool) -> Decoder:
         """A decoder at the beginning of a text."""
-        return LlamaCppDecoder(self, skip_special)
+        decoder = LlamaCppDecoder(self, skip_special)
+        return CleanedDecoder(decoder) if self.encoding.cleans_spaces else decoder
 
 
 def _ends(vocab: Vocab) -> tuple[tuple[int, ...], tuple[int, ...]]:

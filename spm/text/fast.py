@@ -169,7 +169,7 @@ def fast_decoder(dialect: Dialect) -> FastDecoder | None:
     A denormaliser rewrites the whole of a text, so such vocabularies stay with the specification.
     So do those whose UNKNOWN shows nothing, of which the core could not tell if it lost a space.
     """
-    if core is None:
+    if core is None or dialect.merging is None:
         return None
     if isinstance(dialect, LlamaCpp):
         return FastDecoder(dialect.vocab, _rules_of_llama_cpp(dialect.vocab))

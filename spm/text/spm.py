@@ -28,7 +28,7 @@ user-defined symbols, and remembers halves so that it can take UNUSED pieces apa
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from heapq import heapify, heappop, heappush
 
 Bigram = tuple[float, int, int, int]  # rank (the smallest merges first), left, right, size
@@ -46,19 +46,32 @@ def merge(
     index is in `frozen` never merge. `splits`, if given, learns the two halves of every bigram that
     was considered.
     """
+
+    def rank_of(left: bytes, right: bytes) -> float | None:
+        rank = ranks.get(left + right)
+        if rank is not None and splits is not None:
+            splits[left + right] = left, right
+        return rank
+
+    return merge_by(rank_of, symbols, frozen)
+
+
+def merge_by(
+    rank_of: Callable[[bytes, bytes], float | None],
+    symbols: list[bytes],
+    frozen: Container[int] = (),
+) -> list[bytes]:
+    """As `merge`, with a rank for two neighbours, or None if they do not merge."""
     row = list(symbols)  # b"" where a symbol was swallowed by the one to its left
     n = len(row)
     before = list(range(-1, n - 1))  # the neighbours; -1 and n are the ends
     after = list(range(1, n + 1))
 
     def consider(left: int, right: int) -> Bigram | None:
-        merged = row[left] + row[right]
-        rank = ranks.get(merged)
-        if rank is None or left in frozen or right in frozen:
+        if left in frozen or right in frozen:
             return None
-        if splits is not None:
-            splits[merged] = row[left], row[right]
-        return rank, left, right, len(merged)
+        rank = rank_of(row[left], row[right])
+        return None if rank is None else (rank, left, right, len(row[left]) + len(row[right]))
 
     agenda = [b for i in range(n - 1) if (b := consider(i, i + 1))]
     heapify(agenda)

@@ -30,7 +30,8 @@ def locate(spelled: Iterable[tuple[bytes, list[int]]], origin: Sequence[int]) ->
     """Merged symbols with their ids -> tokens.
 
     Where a symbol has several ids, one for each of its bytes, the last of them owns all of it and
-    the others are empty at its beginning, as in sentencepiece's `PopulateSentencePieceText`.
+    the others are empty at its beginning, as in sentencepiece's `PopulateSentencePieceText`. A
+    symbol that cannot be spelled has none.
     """
     pos = 0
     for symbol, ids in spelled:
@@ -38,4 +39,5 @@ def locate(spelled: Iterable[tuple[bytes, list[int]]], origin: Sequence[int]) ->
         pos += len(symbol)
         for i in ids[:-1]:
             yield Token(i, begin, begin)
-        yield Token(ids[-1], begin, origin[pos])
+        if ids:
+            yield Token(ids[-1], begin, origin[pos])

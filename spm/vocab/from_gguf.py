@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray, ValueType
 from spm.vocab.llama_cpp import DEFAULTS, Defaults, as_c_strings, name_rule
-from spm.vocab.vocab import Normalization, TokenType, Vocab, token_types
+from spm.vocab.pretokenizers import PRE_TOKENIZERS
+from spm.vocab.vocab import Family, Normalization, TokenType, Vocab, token_types
 
 _NO_ID: Final = 0xFFFFFFFF  # a converter's -1, "there is none"; llama.cpp takes its default instead
 _SENTENCEPIECE_NEEDS: Final = (
@@ -59,6 +60,9 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         expected = " or ".join(map(repr, DEFAULTS))
         raise VocabError(f"{keys.where('model')} is '{one_line(model)}', expected {expected}")
     defaults = DEFAULTS[model]
+    pre, merges = _pre_and_merges(keys, model) if defaults.family == Family.BPE else ("", ())
+    if pre:
+        defaults = defaults.with_pre(PRE_TOKENIZERS[pre])
     pieces = as_c_strings(keys.strings("tokens"))
     types = _types(keys, len(pieces))
     lacks = next((key for key in _SENTENCEPIECE_NEEDS if not keys.has(key)), "")
@@ -71,10 +75,12 @@ def vocab_from_gguf(gguf: GGUF) -> Vocab:
         types=types,
         special_ids=special_ids,
         eog_ids=frozenset(i for role, i in special_ids.items() if role == "eos"),
-        add_bos=keys.flag("add_bos_token", defaults.add_bos),
+        add_bos=keys.flag("add_bos_token", defaults.add_bos) or defaults.must_bos,
         add_eos=keys.flag("add_eos_token", defaults.add_eos),
         add_space_prefix=keys.flag("add_space_prefix", defaults.add_space_prefix),
         family=defaults.family,
+        pre=pre,
+        merges=merges,
         name_rule=name_rule(*keys.names()),
         normalization=None if lacks else normalization,
         lacks=lacks and f"tokenizer.ggml.{lacks}",
@@ -137,6 +143,19 @@ class _Keys:
         if found != kind:
             raise VocabError(f"{self.where(key)} is {found.name}, expected {kind.name}")
         return self.gguf.metadata[f"tokenizer.ggml.{key}"]
+
+
+def _pre_and_merges(keys: _Keys, model: str) -> tuple[str, tuple[bytes, ...]]:
+    """The name of the pre-tokenizer, and the merges; llama.cpp reads these as C strings, too."""
+    pre = "gemma4" if model == "gemma4" else (keys.text("pre") if keys.has("pre") else "")
+    pre = pre or "default"
+    if pre not in PRE_TOKENIZERS:
+        raise VocabError(
+            f"{keys.where('pre')} is '{one_line(pre)}', expected a name of llama.cpp's"
+        )
+    if pre == "kimi-k2" and not keys.has("merges"):
+        return pre, ()
+    return pre, tuple(merge.partition(b"\0")[0] for merge in keys.strings("merges"))
 
 
 def _scores(keys: _Keys, n: int) -> NDArray[np.float32]:

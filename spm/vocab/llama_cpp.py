@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spm.errors import VocabError
+from spm.vocab.pretokenizers import PreTokenizer
 from spm.vocab.vocab import Family, TokenType, Vocab
 
 
@@ -30,10 +31,18 @@ class Defaults(NamedTuple):
     add_bos: bool = False
     add_eos: bool = False
     add_space_prefix: bool = False
+    must_bos: bool = False  # a BOS whatever the key says
+
+    def with_pre(self, pre: PreTokenizer) -> Defaults:
+        """What the name of a pre-tokenizer changes of these."""
+        ids = {role: i for role, i in self.special_ids.items() if pre.default_bos or role != "bos"}
+        return self._replace(special_ids=ids, add_bos=pre.add_bos, must_bos=pre.gemma4)
 
 
 DEFAULTS: Final = {  # by tokenizer.ggml.model
     "llama": Defaults(Family.SPM, {"bos": 1, "eos": 2, "unk": 0}, True, False, True),
+    "gpt2": Defaults(Family.BPE, {"bos": 11, "eos": 11}),
+    "gemma4": Defaults(Family.BPE, {}),
 }
 
 _BY_SPELLING: Final = {  # role -> the pieces that take it, if no key gave the role away

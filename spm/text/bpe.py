@@ -1,0 +1,207 @@
+"""Byte-level BPE: a text is parted into words, and in each word neighbours merge by rank.
+
+Theory. The vocabulary has a list of merges, pairs of pieces, the most eager first: the rank of a
+pair is its place in the list. A word begins as a row of symbols. Again and again the pair of
+neighbours with the smallest rank merges, and of equal pairs the leftmost; when no pair of
+neighbours is in the list, the symbols are the pieces. It is the agenda of spm/text/spm.py, but the
+rank belongs to the two halves: with the merges below, `lo` and `w` make `low` in the end, and `l`
+and `ow` would not, although the result is the same.
+
+    merges     l o   e r   lo w   Ġ low   Ġlow er
+
+    " lower"   is one word: Ġ l o w e r, the letters of its bytes (spm/text/byte_level.py)
+
+    Ġ l o w e r    l o is the first of the list
+    Ġ lo w e r     e r
+    Ġ lo w er      lo w
+    Ġ low er       Ġ low
+    Ġlow er        Ġlow er
+    Ġlower
+
+Where words end is a matter of patterns (spm/text/pretokenize.py), and it is why no text is slow in
+practice: merging never looks beyond a word. But a word may be the whole text, and then the agenda's
+n log n holds.
+
+Two vocabularies that are read as this family have pieces of characters, not of bytes, and ▁ for
+spaces (Gemma 4, Sarvam): their words are lines, and what is no piece is spelled <0xNN>.
+
+This is `llm_tokenizer_bpe_session` in llama.cpp's src/llama-vocab.cpp. A symbol that is no piece is
+looked up byte by byte there, and bytes that are no pieces either are dropped without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+from spm.errors import EncodeError, VocabError, quoted
+from spm.text.byte_level import BYTE_OF, LETTERS
+from spm.text.pretokenize import last_boundary, words
+from spm.text.spm import merge_by
+from spm.text.token import Stretch, Token, locate
+from spm.text.unicode import code_points
+from spm.text.utf8 import characters
+from spm.vocab import SPACE, TokenType, Vocab
+from spm.vocab.pretokenizers import PRE_TOKENIZERS
+from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+
+MAX_SHOWN_BYTES: Final = 1 << 24  # of one piece; the longest real ones show some 1,000
+
+_BEYOND_UNICODE: Final = re.compile(rb"\xf4[\x90-\xbf][\x80-\xbf]{2}|[\xf5-\xf7][\x80-\xbf]{3}")
+_UNFINISHED: Final = re.compile(  # a character that has just begun, at the end of a text
+    rb"(?:[\xc0-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf7][\x80-\xbf]{0,2})\Z"
+)
+
+
+class Bpe:
+    """The BPE family in the llama.cpp dialect: an `Encoding`, and a `Merging`.
+
+    Raises VocabError for a piece that llama.cpp cannot decode.
+    """
+
+    def __init__(self, vocab: Vocab) -> None:
+        self.vocab = vocab
+        self.pre = PRE_TOKENIZERS[vocab.pre]
+        self.cleans_spaces = self.pre.clean_spaces
+        if not self.pre.escape_whitespaces:
+            _check_pieces(vocab)
+
+    @cached_property
+    def ranks(self) -> Mapping[bytes, int]:
+        """By the lines of the list: a symbol has no space, so the one of a line parts its halves.
+
+        Of equal lines the first counts.
+        """
+        ranks = range(len(self.vocab.merges))
+        return dict(zip(reversed(self.vocab.merges), reversed(ranks)))
+
+    def rank(self, left: bytes, right: bytes) -> int | None:
+        """The place of the two in the list of merges."""
+        return self.ranks.get(b"%b %b" % (left, right))
+
+    def stretches(
+        self, text: bytes, begin: int, end: int, after_special: bool
+    ) -> Iterator[Stretch]:
+        """The words of `text[begin:end]`.
+
+        Raises EncodeError for code points beyond U+10FFFF, and for a word with spaces between
+        symbols (with the pre-tokenizer `whitespace`): llama.cpp ends the process on both.
+        """
+        string, origin = code_points(text[begin:end], begin)
+        if self.pre.escape_whitespaces:
+            string = string.replace(" ", SPACE.decode())
+        for first, last in pairwise(words(string, self.pre)):
+            yield self._stretch(string[first:last], origin[first : last + 1])
+
+    def _stretch(self, word: str, origin: Sequence[int]) -> Stretch:
+        """The symbols of one word; `origin` is where its characters come from."""
+        spelled = word.encode("utf-8", "surrogatepass")
+        if len(spelled) != origin[-1] - origin[0]:
+            origin = _origin_of_bytes(word, origin)
+        else:
+            origin = range(origin[0], origin[-1] + 1)
+        if self.pre.byte_level:
+            symbols = [LETTERS[byte] for byte in spelled]
+            if any(len(symbol) > 1 for symbol in symbols):
+                begins = (at for at, symbol in zip(origin, symbols) for _ in symbol)
+                origin = [*begins, origin[-1]]
+        else:
+            symbols = characters(spelled)
+            if b" " in symbols and len(symbols) > 1:
+                raise EncodeError(
+                    f"text: byte {origin[0]} begins {quoted(spelled)}, expected a single space"
+                    " between words, as this pre-tokenizer does"
+                )
+        whole = b"".join(symbols)
+        return Stretch([whole] if self._stays_whole(whole) else symbols, (), origin)
+
+    def _stays_whole(self, word: bytes) -> bool:
+        exempt = self.pre.ignore_merges or (self.pre.gemma4 and not word.strip(b"\n"))
+        return exempt and word in self.vocab.piece_to_id
+
+    def tokens(self, stretch: Stretch) -> Iterator[Token]:
+        """The tokens of one word."""
+        symbols = merge_by(self.rank, stretch.symbols)
+        return locate(((symbol, self.ids_of(symbol)) for symbol in symbols), stretch.origin)
+
+    def ids_of(self, symbol: bytes) -> list[int]:
+        """The id of a symbol that no longer merges, or those of its bytes that have one."""
+        known = self.vocab.piece_to_id
+        if symbol in known:
+            return [known[symbol]]
+        spell = _raw_byte if self.pre.byte_level else byte_piece
+        return [known[spell(byte)] for byte in symbol if spell(byte) in known]
+
+    def settled(self, text: bytes, begin: int, end: int) -> int:
+        """The last place where a word ends and the next begins, whatever stands further away."""
+        clipped = _UNFINISHED.search(text, max(end - 3, begin), end)
+        string, origin = code_points(text[begin : clipped.start() if clipped else end], begin)
+        return origin[last_boundary(string, self.pre)]
+
+    def piece_text(self, i: int) -> bytes:
+        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
+        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
+        if kind == TokenType.BYTE:
+            return bytes([BYTE_OF_PIECE[piece]])
+        if kind == TokenType.UNUSED:
+            return b""
+        if kind != TokenType.NORMAL:
+            return piece
+        return piece.replace(SPACE, b" ") if self.pre.escape_whitespaces else _spelled(piece)
+
+
+def _raw_byte(byte: int) -> bytes:
+    return bytes([byte])
+
+
+def _origin_of_bytes(word: str, origin: Sequence[int]) -> list[int]:
+    """Where each byte of a word comes from, if some characters are not spelled as in the text.
+
+    That is ▁ for a space, U+FFFD for a byte, an overlong spelling: all of their bytes come from
+    the beginning.
+    """
+    begins: list[int] = []
+    for character, (begin, end) in zip(word, pairwise(origin)):
+        size = len(character.encode("utf-8", "surrogatepass"))
+        begins += range(begin, end) if size == end - begin else [begin] * size
+    return [*begins, origin[-1]]
+
+
+def _spelled(piece: bytes) -> bytes:
+    """The bytes that a piece spells; what is no letter of the alphabet is shown in llama.cpp's way.
+
+    Which is `llama_decode_text`: [UNK_BYTE_0x, the character's bytes in hex, the whole piece, ].
+    """
+    text = bytearray()
+    for character in code_points(piece)[0]:
+        if character in BYTE_OF:
+            text.append(BYTE_OF[character])
+        else:
+            found = character.encode("utf-8", "surrogatepass").hex().encode()
+            text += b"[UNK_BYTE_0x%b%b]" % (found, piece)
+    return bytes(text)
+
+
+def _check_pieces(vocab: Vocab) -> None:
+    """llama.cpp ends on what is no text, and what a piece shows must have bounds."""
+    if _BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
+        found = [i for i, piece in enumerate(vocab.pieces) if _BEYOND_UNICODE.search(piece)]
+        for i in sorted({*found} & {*vocab.ids_of_type(TokenType.NORMAL)})[:1]:
+            raise VocabError(
+                f"{vocab.source}: piece {quoted(vocab.pieces[i])} (id {i}) has a code point beyond"
+                " U+10FFFF, expected none"
+            )
+    for piece in vocab.pieces:
+        if len(piece) ** 2 > MAX_SHOWN_BYTES and _shown_bytes(piece) > MAX_SHOWN_BYTES:
+            raise VocabError(
+                f"{vocab.source}: piece {quoted(piece)} has {len(piece)} bytes that are not letters"
+                f" of GPT-2's alphabet, expected to show at most {MAX_SHOWN_BYTES} bytes"
+            )
+
+
+def _shown_bytes(piece: bytes) -> int:
+    strangers = sum(character not in BYTE_OF for character in code_points(piece)[0])
+    return len(piece) + strangers * len(piece)

@@ -1,0 +1,118 @@
+"""What a code point is, by the tables of llama.cpp (src/unicode-data.cpp): Unicode 15.1.0.
+
+The Python that runs this may know another version, and the ids of a text must not depend on that:
+so categories and lower case are read from a table of our own, made by tools/unicode_table.py.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from spm.errors import EncodeError
+
+# PropList.txt, White_Space
+_WHITE_SPACE: Final = {
+    *(*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)),
+    *(0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
+}
+_CHARACTER: Final = re.compile(  # by the lead byte; any other byte stands alone
+    rb"[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}|.", re.DOTALL
+)
+_LEAD_BITS: Final = {1: 0x7F, 2: 0x1F, 3: 0x0F, 4: 0x07}  # by size
+_REPLACEMENT: Final = 0xFFFD
+
+
+class _Table(NamedTuple):
+    begins: list[int]  # where a category begins
+    letters: list[str]  # and which
+    lower: dict[int, int]
+
+
+@cache
+def _table() -> _Table:
+    begins, letters, lower = [], [], {}
+    for line in (files("spm.text") / "unicode.txt").read_text("ascii").splitlines():
+        if line.startswith("#"):
+            continue
+        begin, *rest = line.split()
+        if len(rest) == 1:
+            begins.append(int(begin, 16))
+            letters += rest
+        else:
+            last, step, more = int(rest[0], 16), int(rest[1]), int(rest[2])
+            lower.update({i: i + more for i in range(int(begin, 16), last + 1, step)})
+    return _Table(begins, letters, lower)
+
+
+def category(point: int) -> str:
+    """The first letter of the general category, L M N P S Z C; '-' if it is not assigned."""
+    table = _table()
+    return table.letters[bisect_right(table.begins, point) - 1]
+
+
+def category_runs() -> Iterator[tuple[int, int, str]]:
+    """Begin, end and category of every run of code points that have the same."""
+    table = _table()
+    return zip(table.begins, [*table.begins[1:], 0x110000], table.letters)
+
+
+def is_space(point: int) -> bool:
+    """Whether a code point is white space, in ASCII and beyond."""
+    return point in _WHITE_SPACE
+
+
+def lower(point: int) -> int:
+    """The simple lower case: always one code point (`unicode_tolower`)."""
+    return _table().lower.get(point, point)
+
+
+def base(point: int) -> int:
+    """The first code point of the canonical decomposition: a letter without its accents.
+
+    That is all that llama.cpp keeps of NFD (`unicode_cpts_normalize_nfd`). Unicode never changes
+    the decomposition of what is assigned, so Python's own table will do for these.
+    """
+    return point if category(point) == "-" else ord(unicodedata.normalize("NFD", chr(point))[0])
+
+
+def code_points(text: bytes, begin: int = 0) -> tuple[str, list[int]]:
+    """The characters of a text and, counted from `begin`, the byte where each begins, and the end.
+
+    As `unicode_cpts_from_utf8`: a byte that begins no character is U+FFFD, but surrogates and
+    overlong spellings are characters. Raises EncodeError beyond U+10FFFF, where llama.cpp ends.
+    """
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError:
+        spelled: list[bytes] = _CHARACTER.findall(text)
+        sizes = [len(one) for one in spelled]
+        points = [_point(one) for one in spelled]
+        if max(points) > 0x10FFFF:
+            _refuse(points, [*accumulate(sizes, initial=begin)])
+        characters = "".join(map(chr, points))
+    else:
+        if len(characters) == len(text):
+            return characters, list(range(begin, begin + len(text) + 1))
+        sizes = [len(one.encode()) for one in characters]
+    return characters, list(accumulate(sizes, initial=begin))
+
+
+def _point(spelled: bytes) -> int:
+    if len(spelled) == 1 and spelled[0] >= 0x80:
+        return _REPLACEMENT
+    point = spelled[0] & _LEAD_BITS[len(spelled)]
+    for byte in spelled[1:]:
+        point = point << 6 | byte & 0x3F
+    return point
+
+
+def _refuse(points: list[int], begins: list[int]) -> None:
+    at, point = next(found for found in zip(begins, points) if found[1] > 0x10FFFF)
+    raise EncodeError(f"text: byte {at} begins code point 0x{point:X}, expected at most 0x10FFFF")
