@@ -170,8 +170,10 @@ bool guarded(const Messages& messages, What what) {
     return raise("text: byte " + std::to_string(error.pos) + ": the charsmap makes " +
                  std::to_string(error.size) + " bytes of " + std::to_string(error.pos) +
                  ", expected at most 100 times as many");
-  } catch (const spm::NoCodePoint&) {  // the specification says which
-    PyErr_SetNone(PyExc_NotImplementedError);
+  } catch (const spm::NoCodePoint& error) {
+    std::snprintf(number, sizeof number, "0x%X", unsigned(error.code));
+    return raise("text: byte " + std::to_string(error.at) + " begins code point " + number +
+                 ", expected at most 0x10FFFF");
   } catch (const spm::NeedsSpecification&) {
     PyErr_SetNone(PyExc_NotImplementedError);
   } catch (const std::bad_alloc&) {

@@ -249,7 +249,12 @@ class Dialect {
       return;
     }
     std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
-    layout.texts.push_back(rules_.respells ? respell(part, origin) : escape(part, prefix, origin));
+    try {
+      layout.texts.push_back(rules_.respells ? respell(part, origin) : escape(part, prefix, origin));
+    } catch (NoCodePoint& error) {
+      error.at += f.begin;
+      throw;
+    }
     layout.stretches.push_back(
         {.text = layout.texts.back(), .exactly = true, .begin = f.begin, .origin = origin});
   }

@@ -1,17 +1,13 @@
 // Pieces and merges as a BPE vocabulary spells them -> symbols and pairs of symbols.
 //
-// Byte-level vocabularies spell each byte as one printable character, GPT-2's alphabet:
-//
-//     byte     0x00 ... 0x20    0x21 ... 0x7E    0xA1 ...        the others, in order: U+0100, U+0101, ...
-//     spelled  Ā        Ġ       !        ~       ¡
-//
-// Others spell text as it is, with ▁ for spaces. A merge is spelled "left right": the first space behind
+// Byte-level vocabularies spell bytes in GPT-2's alphabet, others spell text as it is, with ▁ for spaces. A merge is spelled "left right": the first space behind
 // the first byte parts the halves. Of equal merges the first counts, of equal pieces the last.
 #pragma once
 
 #include <deque>
 #include <unordered_map>
 
+#include "byte_alphabet.hpp"
 #include "symbols.hpp"
 
 namespace spm {
@@ -23,45 +19,6 @@ struct RankVocabulary {
   bool whole_words;                      // a word that is a piece is that piece, whatever the merges say
   bool whole_newlines;                   // and one of newlines alone
   int32_t byte_ids[256];                 // that spell what is no piece, if not byte-level; -1: none
-};
-
-// GPT-2's alphabet.
-class ByteAlphabet {
- public:
-  ByteAlphabet() {
-    Code beyond = 0x100;
-    for (int byte = 0; byte < 256; byte++) {
-      bool shows_itself = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD);
-      code_[byte] = shows_itself ? Code(byte) : beyond++;
-      byte_[code_[byte]] = int16_t(byte);
-    }
-  }
-
-  Code operator[](uint8_t byte) const { return code_[byte]; }
-  std::string spelled(uint8_t byte) const {
-    uint8_t text[4];
-    return {text, write_character(code_[byte], text)};
-  }
-
-  // Appends the bytes of a piece; false if it has a character that is none of the alphabet's.
-  bool read(std::string_view piece, std::string& bytes) const {
-    for (const char *p = piece.data(), *end = p + piece.size(); p < end;) {
-      Character c = read_character(p, end);
-      if (c.code >= byte_.size() || byte_[c.code] < 0) return false;
-      bytes += char(byte_[c.code]);
-      p += c.size;
-    }
-    return true;
-  }
-
- private:
-  static constexpr auto kNone = [] {
-    std::array<int16_t, 0x100 + 68> none{};
-    none.fill(-1);
-    return none;
-  }();
-  std::array<Code, 256> code_;
-  std::array<int16_t, 0x100 + 68> byte_ = kNone;
 };
 
 // Texts, each with a number.

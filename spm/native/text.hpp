@@ -126,7 +126,10 @@ inline std::string replace_malformed(std::string_view text, std::vector<size_t>*
 
 // A text as llama.cpp reads code points (`unicode_cpts_from_utf8`): a byte that begins none is U+FFFD, but
 // surrogates and overlong spellings are some. `origin` as above. What is above U+10FFFF is refused.
-struct NoCodePoint {};
+struct NoCodePoint {
+  size_t at;
+  Code code;
+};
 inline std::string respell(std::string_view text, std::vector<size_t>* origin) {
   std::string out;
   auto is_tail = [&](size_t at) { return at < text.size() && (uint8_t(text[at]) & 0xC0) == 0x80; };
@@ -136,13 +139,14 @@ inline std::string respell(std::string_view text, std::vector<size_t>* origin) {
     while (tails + 1 < size && is_tail(i + tails + 1)) tails++;
     bool is_one = lead < 0x80 || (lead >= 0xC0 && lead < 0xF8 && tails + 1 == size);
     Code code = is_one ? read_code_point(&text[i]).code : 0xFFFD;
-    if (code > 0x10FFFF) throw NoCodePoint();
+    if (code > 0x10FFFF) throw NoCodePoint{i, code};
     char spelled[4];
     size_t n = size_t(write_character(code, reinterpret_cast<uint8_t*>(spelled)) -
                       reinterpret_cast<uint8_t*>(spelled));
     out.append(spelled, n);
-    if (origin) origin->insert(origin->end(), n, i);
-    i += is_one ? size : 1;
+    const unsigned read = is_one ? size : 1;
+    for (size_t k = 0; origin && k < n; k++) origin->push_back(n == read ? i + k : i);
+    i += read;
   }
   if (origin) origin->push_back(text.size());
   return out;
