@@ -574,7 +574,7 @@ spm::Stage read_stage(nb::tuple fields) {
 }
 
 // None, or (where runs of code points begin, their classes, stages).
-std::unique_ptr<spm::Words> read_words(nb::handle rules) {
+std::unique_ptr<spm::Words> read_words(nb::handle rules, int isa) {
   if (rules.is_none()) return nullptr;
   auto fields = nb::borrow<nb::tuple>(rules);
   auto begins = nb::cast<Numbers>(fields[0]), classes = nb::cast<Numbers>(fields[1]);
@@ -583,7 +583,7 @@ std::unique_ptr<spm::Words> read_words(nb::handle rules) {
     runs.push_back({spm::Code(begins(i)), spm::Class(classes(i))});
   std::vector<spm::Stage> stages;
   for (nb::handle stage : nb::borrow<nb::tuple>(fields[2])) stages.push_back(read_stage(nb::borrow<nb::tuple>(stage)));
-  return std::make_unique<spm::Words>(spm::Classes(runs), std::move(stages));
+  return std::make_unique<spm::Words>(spm::Classes(runs), std::move(stages), spm::Isa(isa));
 }
 
 // Where the words of a valid text end, in bytes.
@@ -600,7 +600,7 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
                            std::string source, nb::object remake) {
   spm::RankVocabulary vocabulary{views(pieces), views(merges), bytes, whole_words, whole_newlines, {}};
   std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
-  auto parted = read_words(words);
+  auto parted = read_words(words, isa);
   auto some = read_specials(specials), all = read_specials(all_specials);
   Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
   nb::gil_scoped_release without;
@@ -621,8 +621,8 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
 void bind_encoder(nb::module_& m) {
   m.attr("ISAS") = nb::make_tuple("avx512", "avx2", "neon", "portable");
   nb::class_<spm::Words>(m, "Words")
-      .def(nb::new_([](nb::object rules) { return read_words(rules).release(); }),
-           "rules"_a)
+      .def(nb::new_([](nb::object rules, int isa) { return read_words(rules, isa).release(); }),
+           "rules"_a, "isa"_a)
       .def("ends", &ends_of_words, "text"_a)
       .def("may_cut", &spm::Words::may_cut, "left"_a, "right"_a);
   m.def("supports", [](int isa) { return spm::supports(spm::Isa(isa)); }, "isa"_a);

@@ -172,29 +172,13 @@ class Encoder {
   const char* encode_units(const char* begin, const char* base, const uint32_t* positions,
                            const uint32_t* last, const char* end, Ids& ids, Scratch& scratch,
                            EncodeOther encode_other) const {
-    if (positions == last) return begin;
-    const char* const covered = base + last[-1];
-    int32_t* out = ids.room(room_for(size_t(covered - begin)));
-    for (const uint32_t* position = positions; position < last; position++) {
-      const char* cut = base + *position;
-      size_t size = size_t(cut - begin);
-      if (size <= kMaxUnit) [[likely]] {
-        Key key = end - begin < 16 ? unit_key({begin, size}) : unit_key(begin, size);
-        if (size_t found = scratch.units.find(key, out)) [[likely]] {
-          out += found;
-          begin = cut;
-          continue;
-        }
-        ids.end_at(out);
-        merge_and_remember({begin, size}, key, ids, scratch);
-      } else {
-        ids.end_at(out);
-        encode_other(begin, cut);
-      }
-      out = ids.room(room_for(size_t(covered - cut)));
-      begin = cut;
+    while (positions < last) {
+      Units units;
+      const size_t n = std::min<size_t>(kAtOnce, size_t(last - positions));
+      begin = look_ahead(begin, base, positions, n, end, scratch, units);
+      encode_units(units, n, ids, scratch, encode_other);
+      positions += n;
     }
-    ids.end_at(out);
     return begin;
   }
 
@@ -235,6 +219,51 @@ class Encoder {
 
  private:
   static constexpr size_t kMaxKept = 64;
+  static constexpr size_t kAtOnce = 16;  // units that are on their way from memory
+
+  // Some units in a row, and where they would stand in the table; of long ones nothing is known.
+  struct Units {
+    const char* begins[kAtOnce + 1];
+    Key keys[kAtOnce];
+    const UnitTable::Entry* places[kAtOnce];
+  };
+
+  static const char* look_ahead(const char* begin, const char* base, const uint32_t* positions, size_t n,
+                                const char* end, const Scratch& scratch, Units& units) {
+    for (size_t i = 0; i < n; i++) {
+      const char* cut = base + positions[i];
+      const size_t size = size_t(cut - begin);
+      units.begins[i] = begin;
+      if (size <= kMaxUnit) [[likely]] {
+        units.keys[i] = end - begin < 16 ? unit_key({begin, size}) : unit_key(begin, size);
+        units.places[i] = scratch.units.bucket(units.keys[i]);
+        __builtin_prefetch(units.places[i]);
+      }
+      begin = cut;
+    }
+    return units.begins[n] = begin;
+  }
+
+  template <class EncodeOther>
+  void encode_units(const Units& units, size_t n, Ids& ids, Scratch& scratch, EncodeOther encode_other) const {
+    int32_t* out = ids.room(room_for(size_t(units.begins[n] - units.begins[0])));
+    for (size_t i = 0; i < n; i++) {
+      const char *begin = units.begins[i], *cut = units.begins[i + 1];
+      if (size_t(cut - begin) <= kMaxUnit) [[likely]] {
+        if (size_t found = scratch.units.find(units.keys[i], units.places[i], out)) [[likely]] {
+          out += found;
+          continue;
+        }
+        ids.end_at(out);
+        merge_and_remember({begin, size_t(cut - begin)}, units.keys[i], ids, scratch);
+      } else {
+        ids.end_at(out);
+        encode_other(begin, cut);
+      }
+      out = ids.room(room_for(size_t(units.begins[n] - cut)));
+    }
+    ids.end_at(out);
+  }
 
   // Ids that `n` bytes can have at most, and what a look-up may write beyond them.
   static size_t room_for(size_t n) { return 3 * n + kInlineIds; }

@@ -34,6 +34,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ascii_words.hpp"
 #include "text.hpp"
 
 namespace spm {
@@ -147,7 +148,8 @@ struct Stage {
 
 class Words {
  public:
-  Words(Classes classes, std::vector<Stage> stages) : classes_(std::move(classes)), stages_(std::move(stages)) {
+  Words(Classes classes, std::vector<Stage> stages, Isa isa)
+      : classes_(std::move(classes)), stages_(std::move(stages)), read_ascii_(isa) {
     for (const Stage& stage : stages_) {
       if (!stage.is_words && (stage.runs.most || stage.runs.at_end)) counted_ |= stage.runs.set;
       if (stage.is_words && !words_) words_ = &stage.words;
@@ -230,7 +232,7 @@ class Words {
     else if (stage + 1 < stages_.size())
       split_words(s.words, begin, end, part);
     else
-      split_words(s.words, begin, end, [&](const char*, const char* to) { *out++ = uint32_t(to - base); });
+      write_words(s.words, begin, end, base, out);
   }
 
   template <class Part>
@@ -300,6 +302,99 @@ class Words {
       between = p = next;
     }
     if (between < end) part(between, end);
+  }
+
+  // The same for the last stage: many words of ASCII at once where there are.
+  void write_words(const WordsStage& stage, const char* begin, const char* end, const char* base,
+                   uint32_t*& out) const {
+    if ((stage.others & kAnySign) != kAnySign || !stage.numbers)  // not every character is matched
+      return split_words(stage, begin, end, [&](const char*, const char* to) { *out++ = uint32_t(to - base); });
+    for (const char* p = begin; p < end;) {
+      uint64_t begins = end - p > 64 ? ascii_begins(stage, p) : 0;
+      const uint32_t at = uint32_t(p - base);
+      if (begins) p += 63 - std::countl_zero(begins);
+      for (; begins; begins &= begins - 1) *out++ = at + uint32_t(std::countr_zero(begins));
+      for (int n = 0; n < kOneByOne && p < end; n++) *out++ = uint32_t((p = word(stage, p, end)) - base);
+    }
+  }
+
+  // ---- words of ASCII
+
+  static constexpr Class kAnySign = kPunctuation | kSign | kElse;
+  static constexpr int kOneByOne = 2;  // words, where fewer than 64 characters are seen at once
+
+  // Where words begin behind `p`, where one does, as far as the next 64 characters tell.
+  uint64_t ascii_begins(const WordsStage& stage, const char* p) const {
+    const AsciiKinds a = read_ascii_(p);
+    const uint64_t seen = a.beyond ? (a.beyond & -a.beyond) - 1 : ~uint64_t(0);
+    if (seen < 0xFFFF) return 0;
+    const uint64_t others = ~(a.letters | a.numbers | a.white) & seen;
+    uint64_t tails = 0;  // newlines that belong to others before them
+    if (stage.behind_others) tails = a.newlines & ~(a.newlines + (a.newlines & others << 1));
+    if ((stage.behind_others & kSlash) && tails & has_slash(p, tails << 1 & seen) >> 1) return 0;
+    const uint64_t white = a.white & ~tails, gaps = stage.newlines ? white & ~a.newlines : white;
+
+    uint64_t begins = (white & ~(white << 1)) | (gaps & ~(a.white >> 1));
+    if (stage.newlines) begins |= behind_last_newlines(gaps, white & a.newlines);
+    const uint64_t first_of_others = others & ~(others << 1) & ~(a.blanks << 1);
+    begins |= first_of_others | begins_of_numbers(stage, a);
+    begins |= begins_of_letters(stage, a, first_of_others & ~(others >> 1));
+    if (stage.contractions != Contractions::none)
+      part_contractions(stage, p, a.apostrophes & first_of_others, a.letters << 1, begins);
+
+    const uint64_t not_white = ~a.white & seen;  // up to the white space at the end, or the last but one
+    const uint64_t last = not_white ? std::bit_floor(not_white) : 0;
+    const uint64_t certain = ((last << 1) - 1) | last << 1;
+    return begins & certain & seen >> 1 & ~uint64_t(1);
+  }
+
+  // Behind the last newline of white space that goes on.
+  static uint64_t behind_last_newlines(uint64_t gaps, uint64_t newlines) {
+    uint64_t begins = gaps & newlines << 1;
+    for (uint64_t more = (gaps + begins) & ~gaps & newlines; more; more &= more - 1)  // it was not the last
+      begins &= ~std::bit_floor(begins & ((more & -more) - 1));
+    return begins;
+  }
+
+  static uint64_t begins_of_numbers(const WordsStage& stage, const AsciiKinds& a) {
+    uint64_t begins = a.numbers & ~(a.numbers << 1);
+    if (stage.blank_numbers) return begins & ~(a.blanks << 1);
+    if (stage.most_numbers == 1) return a.numbers;
+    if (stage.most_numbers == 3)
+      for (uint64_t next = begins, run = a.numbers & a.numbers << 1 & a.numbers << 2; next;)
+        begins |= next = next << 3 & run;
+    return begins;
+  }
+
+  // `alone` are the others that are led by nothing, and one only.
+  static uint64_t begins_of_letters(const WordsStage& stage, const AsciiKinds& a, uint64_t alone) {
+    uint64_t begins = a.letters & ~(a.letters << 1) & ~(a.blanks << 1);
+    if (stage.before_letters & kGap) begins &= ~((a.white & ~a.newlines) << 1);
+    if (stage.before_letters & kPunctuation) begins &= ~(alone << 1);
+    if (stage.cases) begins |= a.letters & ~a.lower & a.lower << 1;
+    return begins;
+  }
+
+  static void part_contractions(const WordsStage& stage, const char* p, uint64_t apostrophes, uint64_t behind_letters,
+                                uint64_t& begins) {
+    const bool behind = stage.contractions == Contractions::behind;
+    for (unsigned last = 0; apostrophes; apostrophes &= apostrophes - 1) {
+      const unsigned at = unsigned(std::countr_zero(apostrophes));
+      if (at > 60) return void(begins &= (uint64_t(1) << at) - 1);  // not all of it is seen
+      if (behind && (at == last || !(behind_letters >> at & 1))) continue;
+      size_t size = contraction(p + at, p + 64, behind ? Contractions::any : stage.contractions);
+      if (!size) continue;
+      begins = (begins & ~(uint64_t(2) << at)) | uint64_t(1) << (at + size);
+      if (behind) begins &= ~(uint64_t(1) << at);
+      last = unsigned(at + size);
+    }
+  }
+
+  static uint64_t has_slash(const char* p, uint64_t places) {
+    uint64_t found = 0;
+    for (; places; places &= places - 1)
+      if (p[std::countr_zero(places)] == '/') found |= places & -places;
+    return found;
   }
 
   // ---- words
@@ -389,6 +484,7 @@ class Words {
 
   Classes classes_;
   std::vector<Stage> stages_;
+  AsciiReader read_ascii_;
   const WordsStage* words_ = nullptr;
   Class counted_ = 0;  // sets of which a stage counts the characters
 };
