@@ -110,7 +110,7 @@ def test_what_sentencepiece_would_need_is_told(tmp_path: Path, key: str) -> None
     ("key", "value", "expected"),
     [
         ("model", 5, "tokenizer.ggml.model is UINT32, expected STRING"),
-        ("model", "gpt2", "tokenizer.ggml.model is 'gpt2', expected 'llama'"),
+        ("model", "elmo", "tokenizer.ggml.model is 'elmo', expected 'llama'"),
         ("tokens", "abc", "tokenizer.ggml.tokens is STRING, expected ARRAY"),
         ("tokens", np.zeros(N, np.int32), "is an array of INT32, expected of STRING"),
         ("scores", 1.0, "tokenizer.ggml.scores is FLOAT32, expected ARRAY"),

@@ -90,33 +90,33 @@ class Bpe:
         Raises EncodeError for code points beyond U+10FFFF, and for a word with spaces between
         symbols (with the pre-tokenizer `whitespace`): llama.cpp ends the process on both.
         """
-        string, origin = code_points(text[begin:end], begin)
+        given = text[begin:end]
+        string, origin = code_points(given, begin)
         if self.pre.escape_whitespaces:
             string = string.replace(" ", SPACE.decode())
+        as_given = _utf8(string) == given
         for first, last in pairwise(words(string, self.pre)):
-            yield self._stretch(string[first:last], origin[first : last + 1])
+            word = string[first:last]
+            if as_given:
+                yield self._stretch(_utf8(word), range(origin[first], origin[last] + 1))
+            else:
+                yield self._stretch(_utf8(word), _places(word, origin[first : last + 1]))
 
-    def _stretch(self, word: str, origin: Sequence[int]) -> Stretch:
-        """The symbols of one word; `origin` is where its characters come from."""
-        spelled = word.encode("utf-8", "surrogatepass")
-        if len(spelled) != origin[-1] - origin[0]:
-            origin = _origin_of_bytes(word, origin)
-        else:
-            origin = range(origin[0], origin[-1] + 1)
+    def _stretch(self, word: bytes, places: Sequence[int]) -> Stretch:
+        """The symbols of one word; `places` is where its bytes come from, and its end."""
         if self.pre.byte_level:
-            symbols = [LETTERS[byte] for byte in spelled]
-            if any(len(symbol) > 1 for symbol in symbols):
-                begins = (at for at, symbol in zip(origin, symbols) for _ in symbol)
-                origin = [*begins, origin[-1]]
+            symbols = [LETTERS[byte] for byte in word]
+            begins = [at for at, symbol in zip(places, symbols) for _ in symbol]
+            places = [*begins, places[-1]]
         else:
-            symbols = characters(spelled)
-            if b" " in symbols and len(symbols) > 1:
-                raise EncodeError(
-                    f"text: byte {origin[0]} begins {quoted(spelled)}, expected a single space"
-                    " between words, as this pre-tokenizer does"
-                )
+            symbols = characters(word)
+        if b" " in symbols and len(symbols) > 1:
+            raise EncodeError(
+                f"text: byte {places[0]} begins {quoted(word)}, expected a single space between"
+                " words, as this pre-tokenizer does"
+            )
         whole = b"".join(symbols)
-        return Stretch([whole] if self._stays_whole(whole) else symbols, (), origin)
+        return Stretch([whole] if self._stays_whole(whole) else symbols, (), places)
 
     def _stays_whole(self, word: bytes) -> bool:
         exempt = self.pre.ignore_merges or (self.pre.gemma4 and not word.strip(b"\n"))
@@ -157,15 +157,19 @@ def _raw_byte(byte: int) -> bytes:
     return bytes([byte])
 
 
-def _origin_of_bytes(word: str, origin: Sequence[int]) -> list[int]:
-    """Where each byte of a word comes from, if some characters are not spelled as in the text.
+def _utf8(string: str) -> bytes:
+    return string.encode("utf-8", "surrogatepass")
 
-    That is ▁ for a space, U+FFFD for a byte, an overlong spelling: all of their bytes come from
-    the beginning.
+
+def _places(word: str, origin: Sequence[int]) -> list[int]:
+    """Where each byte of a word comes from, and its end; `origin` tells it of its characters.
+
+    A character that is not spelled as in the text comes from the beginning of what stood there, all
+    of it: ▁ for a space, U+FFFD for a byte, an overlong spelling.
     """
     begins: list[int] = []
     for character, (begin, end) in zip(word, pairwise(origin)):
-        size = len(character.encode("utf-8", "surrogatepass"))
+        size = len(_utf8(character))
         begins += range(begin, end) if size == end - begin else [begin] * size
     return [*begins, origin[-1]]
 
@@ -180,28 +184,29 @@ def _spelled(piece: bytes) -> bytes:
         if character in BYTE_OF:
             text.append(BYTE_OF[character])
         else:
-            found = character.encode("utf-8", "surrogatepass").hex().encode()
+            found = _utf8(character).hex().encode()
             text += b"[UNK_BYTE_0x%b%b]" % (found, piece)
     return bytes(text)
 
 
 def _check_pieces(vocab: Vocab) -> None:
     """llama.cpp ends on what is no text, and what a piece shows must have bounds."""
-    if _BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
-        found = [i for i, piece in enumerate(vocab.pieces) if _BEYOND_UNICODE.search(piece)]
-        for i in sorted({*found} & {*vocab.ids_of_type(TokenType.NORMAL)})[:1]:
-            raise VocabError(
-                f"{vocab.source}: piece {quoted(vocab.pieces[i])} (id {i}) has a code point beyond"
-                " U+10FFFF, expected none"
-            )
-    for piece in vocab.pieces:
-        if len(piece) ** 2 > MAX_SHOWN_BYTES and _shown_bytes(piece) > MAX_SHOWN_BYTES:
-            raise VocabError(
-                f"{vocab.source}: piece {quoted(piece)} has {len(piece)} bytes that are not letters"
-                f" of GPT-2's alphabet, expected to show at most {MAX_SHOWN_BYTES} bytes"
-            )
+    long = [i for i, piece in enumerate(vocab.pieces) if len(piece) ** 2 > MAX_SHOWN_BYTES]
+    if not long and not _BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
+        return
+    for i in vocab.ids_of_type(TokenType.NORMAL):
+        piece = vocab.pieces[i]
+        if _BEYOND_UNICODE.search(piece):
+            found, expected = "a code point beyond U+10FFFF", "none"
+        elif len(piece) * _strangers(piece) > MAX_SHOWN_BYTES:
+            found = f"{_strangers(piece)} characters that are not of GPT-2's alphabet"
+            expected = f"to show at most {MAX_SHOWN_BYTES} bytes of it"
+        else:
+            continue
+        raise VocabError(
+            f"{vocab.source}: piece {quoted(piece)} (id {i}) has {found}, expected {expected}"
+        )
 
 
-def _shown_bytes(piece: bytes) -> int:
-    strangers = sum(character not in BYTE_OF for character in code_points(piece)[0])
-    return len(piece) + strangers * len(piece)
+def _strangers(piece: bytes) -> int:
+    return sum(character not in BYTE_OF for character in code_points(piece)[0])

@@ -57,9 +57,6 @@ _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _MARKED_WORD = r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+"
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}[\p{L}\p{M}]*(?: \p{L}[\p{L}\p{M}]*)*"
 _CASED_WORD = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
-_CASED_AND_MARKED_WORD = (
-    r"[^\r\n\p{L}\p{N}]?(?:[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+|[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*)"
-)
 _DIGITS = r"\p{N}{1,3}"
 _THOUSANDS = FROM_RIGHT + r"\p{N}{1,3}[^\p{N}]*"  # cut behind each three, not before the first
 _SYMBOLS = r" ?[^\s\p{L}\p{N}]+"
@@ -115,7 +112,9 @@ _GPT4O = _either(
     _CASED_WORD + _MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES
 )
 _GRANITE = _either(
-    _CASED_AND_MARKED_WORD + _MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES
+    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+" + _MAYBE_CONTRACTED,
+    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*" + _MAYBE_CONTRACTED,
+    *(_DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES),
 )
 _AYA = _either(_MARKED_WORD + _MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
 _YOUTU = _either(
