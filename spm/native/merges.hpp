@@ -73,8 +73,7 @@ class TextNumbers {
 // What RankUnits and the cut lemma need to know.
 class Merges {
  public:
-  Merges(const RankVocabulary& vocabulary, uint64_t seed)
-      : vocabulary_(vocabulary), texts_(vocabulary.pieces.size() + 256, seed) {
+  Merges(const RankVocabulary& vocabulary, uint64_t seed) : texts_(vocabulary.pieces.size() + 256, seed) {
     if (vocabulary.pieces.size() >= PairTable::kLimit || vocabulary.merges.size() >= PairTable::kMergeLimit)
       throw std::length_error("more pieces or merges than the core can number");
     for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
@@ -82,8 +81,11 @@ class Merges {
       if (symbol == ranked.ids.size()) ranked.ids.push_back(0);
       ranked.ids[symbol] = int32_t(id);
     }
+    ranked.made.reserve(vocabulary.merges.size());
+    ranked.pairs.reserve(vocabulary.merges.size());
     for (size_t rank = 0; rank < vocabulary.merges.size(); rank++) add(vocabulary.merges[rank], Rank(rank));
-    vocabulary.bytes ? add_bytes() : add_characters();
+    ranked.bytes = vocabulary.bytes;
+    ranked.bytes ? add_bytes() : add_characters();
     ranked.ids.resize(texts_.size(), -1);
   }
 
@@ -94,15 +96,15 @@ class Merges {
   Symbol find(std::string_view text) const { return texts_.find(text); }
 
  private:
+  // Merges with the same result mostly stand together.
   void add(std::string_view merge, Rank rank) {
     size_t space = merge.find(' ', 1);
-    ranked.made.push_back(0);
-    if (space == merge.npos) return;
+    if (space == merge.npos) return ranked.made.push_back(0);
     std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
     joined_.assign(left).append(right);
-    Symbol made = texts_.find(joined_);
-    if (made == kNoSymbol) made = texts_.insert(kept_.emplace_back(joined_));
-    ranked.made.back() = made;
+    if (made_ == kNoSymbol || joined_ != texts_[made_]) made_ = texts_.find(joined_);
+    if (made_ == kNoSymbol) made_ = texts_.insert(kept_.emplace_back(joined_));
+    ranked.made.push_back(made_);
     ranked.pairs.push_back({texts_.insert(left), texts_.insert(right), rank});
   }
 
@@ -119,10 +121,10 @@ class Merges {
         ranked.characters.emplace_back(code, symbol);
   }
 
-  const RankVocabulary& vocabulary_;
   TextNumbers texts_;
   std::deque<std::string> kept_;
   std::string joined_;
+  Symbol made_ = kNoSymbol;  // by the merge before
 };
 
 }  // namespace spm

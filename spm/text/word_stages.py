@@ -90,10 +90,11 @@ _NO_WORD: Final = _ALL & ~(_WHITE | Kind.LETTER | Kind.NUMBER)  # [^\s\p{L}\p{N}
 _LEADS: Final = _ALL & ~(Kind.NEWLINE | Kind.LETTER | Kind.NUMBER)  # [^\r\n\p{L}\p{N}]
 _SIGNS: Final = Kind.PUNCTUATION | Kind.SYMBOL
 _CASED: Final = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
-_CASED_AND_MARKED: Final = (
-    r"[^\r\n\p{L}\p{N}]?(?:[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+|[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*)"
-)
 _CONTRACTION: Final = r"'(?i:[sdmt]|ll|ve|re)"
+_CASED_AND_MARKED: Final = "|".join(
+    r"[^\r\n\p{L}\p{N}]?" + letters + f"(?:{_CONTRACTION})?"
+    for letters in (r"[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+", r"[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*")
+)
 
 # The alternatives in their order; of each at most one. The first that a pattern goes on with is it.
 _Fields = dict[str, Any]
@@ -112,7 +113,12 @@ _ALTERNATIVES: Final[tuple[Mapping[str, _Fields], ...]] = (
             "letters": _MARKED,
         },
         _CASED: {"before_letters": _LEADS, "cases": True},
-        _CASED_AND_MARKED: {"before_letters": _LEADS, "cases": True, "letters": _MARKED},
+        _CASED_AND_MARKED: {
+            "before_letters": _LEADS,
+            "cases": True,
+            "letters": _MARKED,
+            "contractions": 3,
+        },
     },
     {f"(?:{_CONTRACTION})?": {"contractions": 3}},
     {
