@@ -238,7 +238,7 @@ class Encoder {
       if (size <= kMaxUnit) [[likely]] {
         units.keys[i] = end - begin < 16 ? unit_key({begin, size}) : unit_key(begin, size);
         units.places[i] = scratch.units.bucket(units.keys[i]);
-        __builtin_prefetch(units.places[i]);
+        prefetch(units.places[i]);
       }
       begin = cut;
     }
