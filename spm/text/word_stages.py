@@ -178,16 +178,26 @@ def _runs(pattern: str, class_of: Callable[[str], int | None]) -> Runs | None:
     if at_end and pattern in _WHOLE_RUNS:
         return Runs(_WHITE, at_end=True)
     found = _RUNS.fullmatch(_WHOLE_RUNS.get(pattern, pattern))
-    if found is None or found["count"] not in _COUNTS or bool(found["right"]) != bool(found["rest"]):
+    if (
+        found is None
+        or found["count"] not in _COUNTS
+        or bool(found["right"]) != bool(found["rest"])
+    ):
         return None
     set_ = class_of(found["set"])
     least, most = _COUNTS[found["count"]]
-    return set_ and Runs(set_, least, most, _LED[found["led"]], False, bool(found["right"]))
+    if set_ is None:
+        return None
+    return Runs(set_, least, most, _LED[found["led"]], False, bool(found["right"]))
 
 
 # ---- sets of code points
 
-_MEMBERS: Final = re.compile(r"\\p\{(?P<category>\w)\}|(?P<white>\\s)|(?P<first>@)(?:-(?P<last>@))?".replace("@", r"\\u[0-9a-f]{4}|\\.|[^\\]"))
+_MEMBERS: Final = re.compile(
+    r"\\p\{(?P<category>\w)\}|(?P<white>\\s)|(?P<first>@)(?:-(?P<last>@))?".replace(
+        "@", r"\\u[0-9a-f]{4}|\\.|[^\\]"
+    )
+)
 
 
 def _point(spelled: str) -> int:
@@ -233,7 +243,9 @@ def _kinds() -> NDArray[np.uint16]:
 
 
 @cache
-def stages_of(patterns: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int32], Stages] | None:
+def stages_of(
+    patterns: tuple[str, ...],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Stages] | None:
     """Where runs of code points begin that are alike, what they are, and the stages of a name.
 
     None if the core has no such stages.
