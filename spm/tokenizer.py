@@ -75,7 +75,7 @@ class Tokenizer:
         """
         self._fast = fast_encoder(self._dialect, self._cache_bytes)
         self._fast_decoder = fast_decoder(self._dialect)
-        merging = self._dialect.merging
+        merging = self._dialect.score_merging
         self._never_leaves_core = self._fast is not None and not (merging and merging.taken_apart)
         if not self._never_leaves_core:
             return

@@ -44,7 +44,9 @@ def test_every_part_of_an_explanation(tok: Tokenizer) -> None:
     assert found.parts == (
         Part(
             symbols=(space, b"h", b"e"),
-            merges=(Merge(left=b"h", right=b"e", score=-1.0, tied=0, symbols=(space, b"he")),),
+            merges=(
+                Merge(left=b"h", right=b"e", score=-1.0, rank=None, tied=0, symbols=(space, b"he")),
+            ),
             tokens=(Token(FIRST, 0, 0), Token(FIRST + 5, 0, 2)),
         ),
         Part(symbols=(b"</s>",), merges=(), tokens=(Token(2, 2, 6),)),
@@ -95,3 +97,18 @@ def test_a_text_of_the_largest_size_is_explained(tok: Tokenizer) -> None:
     text = "he hello \n" * 40
 
     assert tok.explain(text).ids == tok.encode(text, add_special=False)
+
+
+def test_bpe_tells_the_place_of_a_merge_in_the_list(tmp_path: Path) -> None:
+    letters = [piece(letter) for letter in "Ġhelo"]
+    merged = pieces("he ll hell hello Ġhello")
+    merges = [b"h e", b"l l", b"he ll", b"hell o", "Ġ hello".encode()]
+    keys = {"model": "gpt2", "pre": "gpt-2", "merges": merges, "scores": None}
+    path = write_vocab(
+        tmp_path / "v.gguf", [*letters, *merged], eos_token_id=0, bos_token_id=0, **keys
+    )
+    (word,) = Tokenizer.from_gguf(path).explain(" hello").parts
+
+    assert [0, 1, 2, 3, 4] == [step.rank for step in word.merges]
+    assert [None] * 5 == [step.score for step in word.merges]
+    assert ["Ġhello".encode()] == list(word.merges[-1].symbols)

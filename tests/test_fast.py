@@ -153,7 +153,7 @@ def test_truncate_is_its_definition(
 
         assert text.startswith(cut)
         assert cut == b"" or len(cut) in fits
-        if not (tok._dialect.merging.unused or rewrites(tok)):
+        if not (tok._dialect.score_merging.unused or rewrites(tok)):
             assert len(cut) == max(fits, default=0)
 
 
@@ -214,7 +214,7 @@ def test_spine_lemma(drawn: dict[str, float], choice: st.DataObject) -> None:
     """What stands at a border tells whether two whole pieces stay apart."""
     entries = [*HEAD, *(piece(text, score) for text, score in drawn.items())]
     tok = Tokenizer(vocab_of(entries), "llama.cpp", cache_bytes=0)
-    ranks, encoder = tok._dialect.merging.ranks, tok._fast
+    ranks, encoder = tok._dialect.score_merging.ranks, tok._fast
     whole = [p for p in map(str.encode, drawn) if merge(characters(p), ranks) == [p]]
 
     assert whole == [p for p in map(str.encode, drawn) if encoder.is_whole(p)]

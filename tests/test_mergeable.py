@@ -16,7 +16,7 @@ from tests.making import BYTES, FIRST, HEAD, Piece, piece, pieces, write_model, 
 
 def told(path: Path, entries: list[Piece], dialect: str) -> list[tuple[bytes, int, int]]:
     vocab = vocab_from_sentencepiece(write_model(path, entries))
-    found = mergeable(dialect_of(vocab, dialect).merging)
+    found = mergeable(dialect_of(vocab, dialect).score_merging)
 
     assert (np.int32, np.int32) == (found.ranks.dtype, found.ids.dtype)
     return list(zip(found.pieces, found.ranks.tolist(), found.ids.tolist()))
@@ -97,7 +97,7 @@ def test_two_halves_of_a_character_do_not_make_each_other_valid() -> None:
 def test_an_index_of_ranks_is_made_only_where_python_merges(tmp_path: Path) -> None:
     path = write_vocab(tmp_path / "v.gguf", [*HEAD, *BYTES, *pieces("▁ a aa:-1")])
     tok = Tokenizer.from_gguf(path)
-    assert "ranks" not in vars(tok._dialect.merging)
+    assert "ranks" not in vars(tok._dialect.score_merging)
 
     tok.explain("aa")
-    assert {b"a": 0.0, b"aa": 1.0}.items() <= tok._dialect.merging.ranks.items()
+    assert {b"a": 0.0, b"aa": 1.0}.items() <= tok._dialect.score_merging.ranks.items()

@@ -105,7 +105,7 @@ def test_the_core_decodes_both_dialects_of_nearly_every_vocabulary() -> None:
     n_read = sum(golden_or_none(n, dialect=d) is not None for n in names for d in DIALECTS)
     n_fast = sum(len(tokenizers(path)) for path in FILES)
 
-    assert len(FILES) <= n_fast >= n_read - 3  # the others have a denormaliser
+    assert len(FILES) <= n_fast >= n_read - 5  # the others are RWKV, PLaMo-2, or denormalise
 
 
 @pytest.mark.parametrize("malformed", [b"\xff", b"\xe2", b"\xe2\x96", b"\xf0\x9f"])

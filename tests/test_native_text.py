@@ -466,7 +466,7 @@ def test_real_vocabularies_on_real_text(shared: Path) -> None:
         user_defined = tuple(
             p for p, kind in zip(vocab.pieces, vocab.types) if kind == TokenType.USER_DEFINED
         )
-        some = [*rng.sample(vocab.pieces, 10), *special_texts(vocab)[:1000]]
+        some = [*rng.choices(vocab.pieces, k=10), *special_texts(vocab)[:1000]]
         for text in texts:
             at = rng.randrange(len(text))
             part = text[at : at + 2000]

@@ -164,7 +164,7 @@ def test_explain_equals_encode(tok: Tokenizer, text: bytes) -> None:
     for step in found.parts:
         if step.merges:
             assert merge(
-                list(step.symbols), tok._dialect.merging.ranks, _frozen(tok, step.symbols)
+                list(step.symbols), tok._dialect.score_merging.ranks, _frozen(tok, step.symbols)
             ) == list(step.merges[-1].symbols)
 
 
@@ -202,7 +202,7 @@ def test_texts_are_encoded_apart_wherever_there_is_a_cut(
     symbols = [c.replace(" ", "▁").encode() for c in text]
     for each in (tok, specified(tok)):
         for at in range(1, len(text)):
-            if any(tok._dialect.merging.joins.cuts(symbols[at - 1 : at + 1])):
+            if any(tok._dialect.score_merging.joins.cuts(symbols[at - 1 : at + 1])):
                 apart = each.encode(text[:at]) + each.encode(text[at:])
                 assert apart == each.encode(text)
 

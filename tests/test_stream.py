@@ -246,7 +246,7 @@ def test_little_is_held_of_ordinary_text(either: Callable[[Tokenizer], Tokenizer
     cuts = [
         i
         for i in range(1, len(symbols))
-        if any(tok._dialect.merging.joins.cuts(symbols[i - 1 : i + 1]))
+        if any(tok._dialect.score_merging.joins.cuts(symbols[i - 1 : i + 1]))
     ]
     longest = max(b - a for a, b in itertools.pairwise([0, *cuts, len(symbols)]))
     encoder, held = tok.stream_encoder(), 0

@@ -240,7 +240,7 @@ def _depends_on_the_rest(tok: Tokenizer) -> bool:
         return vocab.family in (Family.PLAMO2, Family.BPE)
     whole = b"".join(vocab.pieces[i] for i in vocab.ids_of_type(TokenType.USER_DEFINED))
     found_twice = any(char.encode() in whole for char in " \u2581\ufffd")
-    merging = tok._dialect.merging
+    merging = tok._dialect.score_merging
     unused = merging is not None and bool(merging.unused)
     return unused or found_twice or not (rules and rules.only_spaces_change)
 

@@ -48,8 +48,9 @@ def _merges(part: Part) -> list[str]:
     lines = []
     for merge in part.merges:
         pair = f"{_show(merge.left)} + {_show(merge.right)}"
-        tie = f"  leftmost of {merge.tied + 1} with this score" if merge.tied else ""
-        lines.append(f"merge    {pair:<22} {merge.score:>12g}   {_row(merge.symbols)}{tie}")
+        by, value = ("rank", merge.rank) if merge.score is None else ("score", merge.score)
+        tie = f"  leftmost of {merge.tied + 1} with this {by}" if merge.tied else ""
+        lines.append(f"merge    {pair:<22} {value:>12g}   {_row(merge.symbols)}{tie}")
     return lines
 
 

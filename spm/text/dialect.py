@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
-from spm.text.family import ScoreMerging
+from spm.text.family import Merging, ScoreMerging
 from spm.text.token import Stretch, Token
 from spm.vocab import Vocab, as_llama_cpp
 
@@ -33,8 +33,12 @@ class Dialect(Protocol):
     behind_at_end: bool  # whether these stand at the end of the text, or like the others at 0
 
     @property
-    def merging(self) -> ScoreMerging | None:
-        """What decides about merges, if that is what the family does."""
+    def merging(self) -> Merging | None:
+        """What decides about merges, if neighbours merge at all."""
+
+    @property
+    def score_merging(self) -> ScoreMerging | None:
+        """The same where the score of the result alone decides."""
 
     def parts(
         self, text: bytes, parse_special: bool, begins: bool = True

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from spm.errors import EncodeError, VocabError
-from spm.text.family import ScoreMerging
 from spm.text.hf.added import AddedTokens
 from spm.text.hf.aligned import Aligned
 from spm.text.hf.decoders import decoder
@@ -44,7 +43,8 @@ class HuggingFace:
 
     name = "huggingface"
     behind_at_end = False  # what the post-processor adds stands nowhere: 0 to 0
-    merging: ScoreMerging | None = None
+    merging: None = None
+    score_merging: None = None
 
     def __init__(self, vocab: Vocab) -> None:
         if vocab.pipeline is None:

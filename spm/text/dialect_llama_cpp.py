@@ -16,7 +16,7 @@ from typing import Final
 from spm.errors import VocabError
 from spm.text.bpe import Bpe
 from spm.text.clean_spaces import CleanedDecoder, Decoder
-from spm.text.family import Encoding, ScoreMerging, ends
+from spm.text.family import Encoding, Merging, ScoreMerging, ends
 from spm.text.fragments import partition, settled, special_pieces
 from spm.text.plamo2 import Plamo2
 from spm.text.rwkv import Rwkv
@@ -58,8 +58,13 @@ class LlamaCpp:
         self.before, self.behind = _ends(vocab)
 
     @property
-    def merging(self) -> ScoreMerging | None:
-        """What decides about merges, if that is what the family does."""
+    def merging(self) -> Merging | None:
+        """What decides about merges, if neighbours merge at all."""
+        return self.encoding if isinstance(self.encoding, (SpmLlamaCpp, Bpe)) else None
+
+    @property
+    def score_merging(self) -> ScoreMerging | None:
+        """The same where the score of the result alone decides."""
         return self.encoding if isinstance(self.encoding, SpmLlamaCpp) else None
 
     def parts(

@@ -14,7 +14,7 @@ from itertools import accumulate, groupby
 from typing import Final
 
 from spm.errors import DecodeError, EncodeError, VocabError, quoted
-from spm.text.family import ScoreMerging, Segmentation, ends
+from spm.text.family import Merging, ScoreMerging, Segmentation, ends
 from spm.text.normalize import Normalizer, PrefixMatcher
 from spm.text.spm_sentencepiece import SpmSentencePiece
 from spm.text.token import Stretch, Token, locate
@@ -58,8 +58,13 @@ class SentencePiece:
         self.before, self.behind = ends(vocab)
 
     @property
-    def merging(self) -> ScoreMerging | None:
-        """What decides about merges, if that is what the family does."""
+    def merging(self) -> Merging | None:
+        """What decides about merges, if neighbours merge at all."""
+        return self.score_merging
+
+    @property
+    def score_merging(self) -> ScoreMerging | None:
+        """The same where the score of the result alone decides: here in every case."""
         return self.segmentation if isinstance(self.segmentation, SpmSentencePiece) else None
 
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:

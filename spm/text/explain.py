@@ -21,11 +21,15 @@ MAX_BYTES: Final = 2000  # an explanation is read by a person, and its cost is q
 
 @dataclass(frozen=True)
 class Merge:
-    """Two neighbours became one. `tied` others had the same score and stood further right."""
+    """Two neighbours became one. `tied` others had the same rank and stood further right.
+
+    In the SPM family it has the `score` of its piece, in BPE the `rank` of its place in the list.
+    """
 
     left: bytes
     right: bytes
-    score: float
+    score: float | None
+    rank: int | None
     tied: int
     symbols: tuple[bytes, ...]  # the row afterwards
 
@@ -75,6 +79,11 @@ def _merges(dialect: Dialect, stretch: Stretch) -> Iterator[Merge]:
     merging = dialect.merging
     if merging is None:
         return
+    scored, vocab = dialect.score_merging is not None, dialect.vocab
+
+    def score_of(piece: bytes) -> float:
+        return float(vocab.scores[vocab.piece_to_id[piece]])
+
     row = [(symbol, i in stretch.frozen) for i, symbol in enumerate(stretch.symbols)]
     while bigrams := [
         (rank, i)
@@ -87,7 +96,8 @@ def _merges(dialect: Dialect, stretch: Stretch) -> Iterator[Merge]:
         yield Merge(
             left=left,
             right=right,
-            score=float(dialect.vocab.scores[dialect.vocab.piece_to_id[left + right]]),
+            score=score_of(left + right) if scored else None,
+            rank=None if scored else int(best),
             tied=sum(rank == best for rank, _ in bigrams) - 1,
             symbols=tuple(symbol for symbol, _ in row),
         )

@@ -28,11 +28,10 @@ from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
 from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
-from spm.text.spm_llama_cpp import SpmLlamaCpp
 from spm.text.stream import CharacterDecoder
 from spm.text.utf8 import REPLACEMENT, is_utf8
 from spm.text.word_stages import stages_of
-from spm.vocab import SPACE, Vocab
+from spm.vocab import SPACE, Family, Vocab
 from spm.vocab.vocab import byte_piece
 
 CACHE_BYTES: Final = 64 << 20  # that a tokenizer keeps from text to text
@@ -52,9 +51,9 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
         return None
     if isinstance(dialect, LlamaCpp) and isinstance(dialect.encoding, Bpe):
         return _bpe(dialect, dialect.encoding, cache_bytes)
-    if dialect.merging is None:
+    if dialect.score_merging is None:
         return None
-    found = mergeable(dialect.merging)
+    found = mergeable(dialect.score_merging)
     if isinstance(dialect, LlamaCpp):
         return _llama_cpp(dialect, found, cache_bytes)
     assert isinstance(dialect, SentencePiece)
@@ -138,7 +137,7 @@ def _sentencepiece(dialect: SentencePiece, found: Mergeable, cache_bytes: int) -
 def _encoder(
     dialect: Dialect, found: Mergeable, cache_bytes: int, *, byte_ids: list[int], **rules: Any
 ) -> Any:
-    vocab, merging = dialect.vocab, dialect.merging
+    vocab, merging = dialect.vocab, dialect.score_merging
     assert merging is not None
     unused = [vocab.piece_to_id[p] for p in merging.taken_apart]
     nowhere = [vocab.piece_to_id[p] for p in merging.unused if p not in merging.taken_apart]
@@ -199,21 +198,24 @@ def _isa() -> int:
 # ---- ids -> text
 
 
+_SHOWN_AS_THEY_PLEASE: Final = (Family.RWKV, Family.PLAMO2)
+
+
 def fast_decoder(dialect: Dialect) -> FastDecoder | None:
     """The core's decoder for a dialect, or None where there is no core or it knows too little.
 
-    A denormaliser rewrites the whole of a text, so such vocabularies stay with the specification.
-    So do those whose UNKNOWN shows nothing, of which the core could not tell if it lost a space.
+    Two small families write their pieces in ways of their own, and stay with the specification. So
+    do vocabularies with a denormaliser, which rewrites the whole of a text, and those whose UNKNOWN
+    shows nothing, of which the core could not tell if it lost a space.
     """
     if core is None:
         return None
-    if isinstance(dialect, LlamaCpp) and isinstance(dialect.encoding, (Bpe, SpmLlamaCpp)):
+    if isinstance(dialect, LlamaCpp) and dialect.vocab.family not in _SHOWN_AS_THEY_PLEASE:
         return FastDecoder(
             dialect.vocab, _rules_of_llama_cpp(dialect), dialect.encoding.cleans_spaces
         )
-    if dialect.merging is None:
+    if not isinstance(dialect, SentencePiece):
         return None
-    assert isinstance(dialect, SentencePiece)
     if dialect.denormalizer is not None or not dialect.vocab.unk_surface:
         return None
     return FastDecoder(dialect.vocab, _rules_of_sentencepiece(dialect))

@@ -24,9 +24,9 @@ def unusual(dialect: Dialect) -> Iterator[str]:
         yield f"{vocab.lacks} is missing: there is no sentencepiece dialect"
     yield from _malformed(vocab)
     yield from _missing_bytes(vocab)
-    if dialect.merging is not None:
-        yield from _ties(dialect.merging)
-        yield from _improper(dialect.merging)
+    if dialect.score_merging is not None:
+        yield from _ties(dialect.score_merging)
+        yield from _improper(dialect.score_merging)
     yield from _reachable(dialect)
 
 
