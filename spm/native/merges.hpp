@@ -24,7 +24,10 @@ struct RankVocabulary {
 // Texts, each with a number.
 class TextNumbers {
  public:
-  TextNumbers(size_t n, uint64_t seed) : seed_(seed), slots_(std::bit_ceil(2 * n + 64)) { texts_.reserve(n); }
+  TextNumbers(size_t n, uint64_t seed) : seed_(seed) {
+    fill_huge(slots_, std::bit_ceil(2 * n + 64), Slot{});
+    texts_.reserve(n);
+  }
 
   uint64_t hash(std::string_view text) const { return hash_text(text, seed_); }
 

@@ -13,7 +13,7 @@ class WholeWords {
 
   // Of equal texts the last counts.
   void build(const std::vector<std::pair<std::string, int32_t>>& words) {
-    slots_.assign(std::bit_ceil(2 * words.size() + 2), Slot{});
+    fill_huge(slots_, std::bit_ceil(2 * words.size() + 2), Slot{});
     for (auto& [text, id] : words) {
       uint64_t hash = hash_text(text, seed_);
       Slot& slot = slots_[find_slot(text, hash)];

@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "huge_pages.hpp"
 #include "text.hpp"
 
 namespace spm {
@@ -104,7 +105,7 @@ class PairTable {
   static uint64_t key_of(Symbol left, Symbol right) { return uint64_t(left) << 21 | right; }
 
   bool build(const std::vector<Pair>& pairs, size_t slots) {
-    slots_.assign(slots + kTail + kWindow, kEmpty);
+    fill_huge(slots_, slots + kTail + kWindow, kEmpty);
     shift_ = 64 - std::countr_zero(slots);
     for (const Pair& pair : pairs) {
       uint64_t key = key_of(pair.left, pair.right);

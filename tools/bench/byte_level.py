@@ -43,8 +43,10 @@ def tokenizer_json(path: Path) -> str:
     known = {piece.decode(): i for i, piece in enumerate(vocab.pieces) if vocab.types[i] == 1}
     merges = [merge.decode() for merge in vocab.merges]
     split = {"type": "Split", "pattern": {"Regex": _PATTERNS[vocab.pre]}, "behavior": "Isolated"}
-    letters = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": vocab.pre == "gpt-2"}
-    steps = [letters] if vocab.pre == "gpt-2" else [{**split, "invert": False}, letters]
+    alone = vocab.pre == "gpt-2"  # whose pattern is the one that is built in
+    letters = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    letters["use_regex"] = alone
+    steps = [{**split, "invert": False}, letters]
     model = {
         "type": "BPE",
         "vocab": known,
@@ -54,7 +56,7 @@ def tokenizer_json(path: Path) -> str:
     made = {
         "version": "1.0",
         "added_tokens": [],
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "pre_tokenizer": letters if alone else {"type": "Sequence", "pretokenizers": steps},
         "decoder": letters,
         "model": model,
     }
