@@ -457,8 +457,8 @@ class Tokenizer:
     def stream_decoder(self, *, skip_special: bool = True) -> StreamDecoder:
         """Decode ids as they come: the text of `decode`, never half a character."""
         fast = self._fast_decoder
-        decoder = fast.stream(skip_special) if fast else CharactersOf(self._dialect, skip_special)
-        return StreamDecoder(self.vocab, decoder)
+        decoder = fast.stream(skip_special) if fast else None
+        return StreamDecoder(self.vocab, decoder or CharactersOf(self._dialect, skip_special))
 
     # ---- inside
 

@@ -130,10 +130,10 @@ class Stream {
   spm::DecodedText text_;  // that is no character yet
 };
 
-spm::Decoder* make_decoder(nb::tuple pieces, nb::bytes types, bool sentencepiece, bool strip_space,
+spm::Decoder* make_decoder(nb::tuple pieces, nb::bytes types, bool sentencepiece, bool byte_level, bool strip_space,
                            bool strip_spaces, int32_t bos_id, int32_t eos_id, nb::bytes unknown) {
   if (pieces.size() != types.size()) throw nb::value_error("pieces and types differ in number");
-  spm::DecodingRules rules{sentencepiece, strip_space, strip_spaces,
+  spm::DecodingRules rules{sentencepiece, byte_level, strip_space, strip_spaces,
                            bos_id,        eos_id,      {unknown.c_str(), unknown.size()}};
   auto decoder = std::make_unique<spm::Decoder>(std::move(rules), pieces.size());
   for (size_t i = 0; i < pieces.size(); i++) {
@@ -150,7 +150,7 @@ void bind_decoder(nb::module_& m) {
       .def("push", &Stream::push, "id"_a, nb::lock_self())
       .def("flush", &Stream::flush, nb::lock_self());
   nb::class_<spm::Decoder>(m, "Decoder")
-      .def(nb::new_(&make_decoder), "pieces"_a, "types"_a, "sentencepiece"_a, "strip_space"_a,
+      .def(nb::new_(&make_decoder), "pieces"_a, "types"_a, "sentencepiece"_a, "byte_level"_a, "strip_space"_a,
            "strip_spaces"_a, "bos_id"_a, "eos_id"_a, "unknown"_a)
       .def("decode", &decode<to_str, nb::list>)
       .def("decode", &decode<to_str, Array<int32_t>>, "ids"_a.noconvert(), "skip_special"_a)

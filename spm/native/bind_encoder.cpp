@@ -6,10 +6,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "batch.hpp"
 #include "bind.hpp"
+#include "cut_encoder.hpp"
 #include "utf8.hpp"
+#include "word_encoder.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -167,6 +170,10 @@ bool guarded(const Messages& messages, What what) {
     return raise("text: byte " + std::to_string(error.pos) + ": the charsmap makes " +
                  std::to_string(error.size) + " bytes of " + std::to_string(error.pos) +
                  ", expected at most 100 times as many");
+  } catch (const spm::NoCodePoint& error) {
+    std::snprintf(number, sizeof number, "0x%X", unsigned(error.code));
+    return raise("text: byte " + std::to_string(error.at) + " begins code point " + number +
+                 ", expected at most 0x10FFFF");
   } catch (const spm::NeedsSpecification&) {
     PyErr_SetNone(PyExc_NotImplementedError);
   } catch (const std::bad_alloc&) {
@@ -533,24 +540,91 @@ Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user
   int32_t last_id = -1;
   for (size_t i = 0; i < ids.size(); i++) last_id = std::max(last_id, ids(i));
   nb::gil_scoped_release without;
-  return new Encoder{{std::move(vocabulary),
+  return new Encoder{{spm::score_encoder(std::move(vocabulary), seed, spm::Isa(isa), memory),
                       {prefix, replaces_malformed, bos, eos, normalizes},
                       std::move(some),
                       std::move(all),
-                      std::move(rules),
-                      seed,
-                      spm::Isa(isa),
-                      memory},
+                      std::move(rules)},
                      std::move(messages),
                      std::move(pick_threads),
                      std::move(remake),
                      std::vector<PyObject*>(size_t(last_id + 1))};
 }
 
+// ---- BPE
+
+std::vector<std::string_view> views(nb::tuple items) {
+  std::vector<std::string_view> found;
+  found.reserve(items.size());
+  for (nb::handle item : items) found.push_back(view(nb::borrow<nb::bytes>(item)));
+  return found;
+}
+
+// ("runs", set, least, most, led, at_end, from_right), or ("words", letters, before_letters, numbers,
+// most_numbers, blank_numbers, others, behind_others, contractions, newlines, cases, sign_and_ascii).
+spm::Stage read_stage(nb::tuple fields) {
+  auto number = [&](size_t i) { return nb::cast<uint32_t>(fields[i]); };
+  auto set = [&](size_t i) { return spm::Class(number(i)); };
+  if (nb::cast<std::string>(fields[0]) == "runs")
+    return {.is_words = false,
+            .runs = {set(1), number(2), number(3), set(4), number(5) != 0, number(6) != 0}};
+  return {.is_words = true,
+          .words = {set(1), set(2), set(3), number(4), number(5) != 0, set(6), set(7),
+                    spm::Contractions(number(8)), number(9) != 0, number(10) != 0, number(11) != 0}};
+}
+
+// None, or (where runs of code points begin, their classes, stages).
+std::unique_ptr<spm::Words> read_words(nb::handle rules, int isa) {
+  if (rules.is_none()) return nullptr;
+  auto fields = nb::borrow<nb::tuple>(rules);
+  auto begins = nb::cast<Numbers>(fields[0]), classes = nb::cast<Numbers>(fields[1]);
+  std::vector<spm::Classes::Run> runs;
+  for (size_t i = 0; i < std::min(begins.size(), classes.size()); i++)
+    runs.push_back({spm::Code(begins(i)), spm::Class(classes(i))});
+  std::vector<spm::Stage> stages;
+  for (nb::handle stage : nb::borrow<nb::tuple>(fields[2])) stages.push_back(read_stage(nb::borrow<nb::tuple>(stage)));
+  return std::make_unique<spm::Words>(spm::Classes(runs), std::move(stages), spm::Isa(isa));
+}
+
+// Where the words of a valid text end, in bytes.
+std::vector<uint32_t> ends_of_words(const spm::Words& words, nb::bytes text) {
+  std::vector<uint32_t> ends(view(text).size());
+  ends.resize(size_t(words.find(view(text), ends.data()) - ends.data()));
+  return ends;
+}
+
+Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool whole_words, bool whole_newlines,
+                           Numbers byte_ids, nb::object words, int32_t bos, int32_t eos, nb::list specials,
+                           nb::list all_specials, uint64_t seed, int isa, size_t memory,
+                           nb::object pick_threads, nb::object encode_error, nb::object double_bos_warning,
+                           std::string source, nb::object remake) {
+  spm::RankVocabulary vocabulary{views(pieces), views(merges), bytes, whole_words, whole_newlines, {}};
+  std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
+  auto parted = read_words(words, isa);
+  auto some = read_specials(specials), all = read_specials(all_specials);
+  Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
+  nb::gil_scoped_release without;
+  return new Encoder{{spm::rank_encoder(vocabulary, std::move(parted), seed, spm::Isa(isa), memory),
+                      {.prefix = false, .replaces_malformed = false, .bos = bos, .eos = eos, .normalizes = false,
+                       .respells = true},
+                      std::move(some),
+                      std::move(all),
+                      std::nullopt},
+                     std::move(messages),
+                     std::move(pick_threads),
+                     std::move(remake),
+                     std::vector<PyObject*>(vocabulary.pieces.size())};
+}
+
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
   m.attr("ISAS") = nb::make_tuple("avx512", "avx2", "neon", "portable");
+  nb::class_<spm::Words>(m, "Words")
+      .def(nb::new_([](nb::object rules, int isa) { return read_words(rules, isa).release(); }),
+           "rules"_a, "isa"_a)
+      .def("ends", &ends_of_words, "text"_a)
+      .def("may_cut", &spm::Words::may_cut, "left"_a, "right"_a);
   m.def("supports", [](int isa) { return spm::supports(spm::Isa(isa)); }, "isa"_a);
   auto encoder =
       nb::class_<Encoder>(m, "Encoder")
@@ -558,6 +632,10 @@ void bind_encoder(nb::module_& m) {
                "byte_ids"_a, "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a,
                "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a, "isa"_a,
                "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a, "source"_a, "remake"_a)
+          .def_static("ranked", &make_rank_encoder, "pieces"_a, "merges"_a, "bytes"_a, "whole_words"_a,
+                      "whole_newlines"_a, "byte_ids"_a, "words"_a.none(), "bos"_a, "eos"_a, "specials"_a,
+                      "all_specials"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a,
+                      "double_bos_warning"_a, "source"_a, "remake"_a, nb::rv_policy::take_ownership)
           .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a,
                "parse_special"_a)
           .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)

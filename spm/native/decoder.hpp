@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "byte_alphabet.hpp"
 #include "text.hpp"
 
 namespace spm {
@@ -41,6 +42,7 @@ enum class TokenType : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, 
 
 struct DecodingRules {
   bool sentencepiece = false;  // or else llama.cpp
+  bool byte_level = false;     // pieces are spelled in GPT-2's alphabet
   bool strip_space = false;    // a text loses the space that it begins with
   bool strip_spaces = false;   // and all that follow it
   int32_t bos_id = -1;         // not shown at the beginning if special pieces are skipped; -1: none
@@ -177,7 +179,27 @@ class Decoder {
     if (type == TokenType::kUnknown) return sp ? rules_.unknown : std::string(piece);
     if (type == TokenType::kUnused && !sp) return {};
     if (type == TokenType::kUserDefined && !sp) return std::string(piece);
-    return with_spaces(piece);
+    return rules_.byte_level ? spelled(piece) : with_spaces(piece);
+  }
+
+  // What is no letter of the alphabet is shown as `llama_decode_text` does it: the bytes of the character
+  // in hex, and then the whole piece.
+  std::string spelled(std::string_view piece) const {
+    std::string out;
+    if (alphabet_.read(piece, out)) return out;
+    out.clear();
+    const std::string characters = respell(piece, nullptr);
+    for (const char *p = characters.data(), *end = p + characters.size(); p < end;) {
+      unsigned size = read_code_point(p).size;
+      if (!alphabet_.read({p, size}, out)) {
+        out += "[UNK_BYTE_0x";
+        for (unsigned i = 0; i < size; i++)
+          for (uint8_t digit : {uint8_t(p[i]) >> 4, p[i] & 15}) out += "0123456789abcdef"[digit];
+        out.append(piece) += ']';
+      }
+      p += size;
+    }
+    return out;
   }
 
   // Bytes are replaced, not characters: a ▁ behind malformed bytes is a space as well.
@@ -298,6 +320,7 @@ class Decoder {
   }
 
   DecodingRules rules_;
+  ByteAlphabet alphabet_;
   std::vector<Entry> entries_;
   std::vector<std::string> long_texts_;
 };

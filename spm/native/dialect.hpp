@@ -20,6 +20,7 @@ struct DialectRules {
   bool replaces_malformed;  // sentencepiece; llama.cpp takes any bytes as they are
   int32_t bos, eos;         // -1: none is added
   bool normalizes;          // sentencepiece's normaliser changes more than spaces
+  bool respells = false;    // or takes them as they are only if they are code points: BPE
 };
 
 struct EncodeOptions {
@@ -36,19 +37,18 @@ struct Text {
 class Dialect {
  public:
   // `specials` are those that are read always, and those with parse_special.
-  Dialect(Vocabulary vocabulary, DialectRules rules, std::vector<Special> specials,
-          std::vector<Special> all_specials, std::optional<Normalizer> normalizer, uint64_t seed, Isa isa,
-          size_t memory)
+  Dialect(std::unique_ptr<const Encoder> encoder, DialectRules rules, std::vector<Special> specials,
+          std::vector<Special> all_specials, std::optional<Normalizer> normalizer)
       : rules_(rules),
         specials_{Specials(std::move(specials)), Specials(std::move(all_specials))},
         normalizer_(std::move(normalizer)),
-        encoder_(std::move(vocabulary), seed, isa, memory) {}
+        encoder_(std::move(encoder)) {}
 
   const DialectRules& rules() const { return rules_; }
-  size_t most_threads() const { return encoder_.kept(); }
+  size_t most_threads() const { return encoder_->kept(); }
 
   // What a thread encodes with; it may keep it for many texts.
-  Encoder::Lease lease() const { return Encoder::Lease(encoder_); }
+  Encoder::Lease lease() const { return Encoder::Lease(*encoder_); }
 
   // Appends the ids of a text.
   void encode(Text text, EncodeOptions options, Ids& ids) const {
@@ -94,7 +94,7 @@ class Dialect {
   }
 
   // Whether a text may be cut between two code points.
-  bool may_cut(Code x, Code y) const { return encoder_.may_cut(x, y); }
+  bool may_cut(Code x, Code y) const { return encoder_->may_cut(x, y); }
 
   // Puts rows of ids one behind the other.
   static void append_all(const std::vector<Ids>& rows, size_t threads, Ids& ids) {
@@ -114,16 +114,16 @@ class Dialect {
     int32_t first = -1;
   };
   Count count(Text text, EncodeOptions options) const {
-    Encoder::Lease scratch(encoder_);
+    Encoder::Lease scratch(*encoder_);
     Count count;
     Ids& ids = (*scratch).ids;
     int32_t last = -1;
     auto add = [&](const Stretch& part) {
       ids.resize(0);
       encode(part, ids, *scratch);
-      encoder_.join_unknown(0, ids, nullptr);
+      encoder_->join_unknown(0, ids, nullptr);
       if (!ids.size()) return true;
-      bool joins = encoder_.is_unknown(last) && ids.data()[0] == last;
+      bool joins = encoder_->is_unknown(last) && ids.data()[0] == last;
       if (!count.n) count.first = ids.data()[0];
       count.n += ids.size() - joins;
       last = ids.data()[ids.size() - 1];
@@ -137,11 +137,11 @@ class Dialect {
   // Appends the ids of a text without BOS and EOS, and the bytes where each stands; stops soon after
   // the first `limit` of them.
   void locate(Text text, EncodeOptions options, size_t limit, Ids& ids, std::vector<Span>& spans) const {
-    Encoder::Lease scratch(encoder_);
+    Encoder::Lease scratch(*encoder_);
     auto add = [&](const Stretch& part) {
       size_t last = ids.size() - (ids.size() > 0);  // a run may go on from the part before
       locate(part, ids, spans, *scratch);
-      encoder_.join_unknown(last, ids, &spans);
+      encoder_->join_unknown(last, ids, &spans);
       return ids.size() <= limit;
     };
     visit_stretches(text, options, true, [&](const Stretch& stretch) {
@@ -168,14 +168,14 @@ class Dialect {
     std::string_view plain = text.substr(last.begin, last.end - last.begin);
     // A special piece of stray bytes may begin or end inside of a character.
     if (valid_prefix(plain) < plain.size()) return {last.begin, last.begin > 0};
-    size_t cut = encoder_.last_cut(plain, plain.size());
+    size_t cut = encoder_->last_cut(plain, plain.size());
     return {last.begin + cut, cut == 0 && last.begin > 0};
   }
 
   // What the spines say of pieces, for who wants to check them.
-  bool is_whole(std::string_view piece) const { return encoder_.is_whole(piece); }
+  bool is_whole(std::string_view piece) const { return encoder_->is_whole(piece); }
   bool may_meet(std::string_view left, std::string_view right) const {
-    return encoder_.may_meet(left, right);
+    return encoder_->may_meet(left, right);
   }
 
  private:
@@ -241,15 +241,20 @@ class Dialect {
     return fragments;
   }
 
-  static void lay_out_plain(std::string_view text, const Fragment& f, bool prefix, bool valid, Layout& layout,
-                            bool with_origin) {
+  void lay_out_plain(std::string_view text, const Fragment& f, bool prefix, bool valid, Layout& layout,
+                     bool with_origin) const {
     std::string_view part = text.substr(f.begin, f.end - f.begin);
     if (valid || valid_prefix(part) == part.size()) {
       layout.stretches.push_back({.text = part, .prefix = prefix, .begin = f.begin});
       return;
     }
     std::vector<size_t>* origin = with_origin ? &layout.origins.emplace_back() : nullptr;
-    layout.texts.push_back(escape(part, prefix, origin));
+    try {
+      layout.texts.push_back(rules_.respells ? respell(part, origin) : escape(part, prefix, origin));
+    } catch (NoCodePoint& error) {
+      error.at += f.begin;
+      throw;
+    }
     layout.stretches.push_back(
         {.text = layout.texts.back(), .exactly = true, .begin = f.begin, .origin = origin});
   }
@@ -262,7 +267,7 @@ class Dialect {
     std::string normalized;
     std::vector<size_t> origin;
     normalizer_->normalize(text, normalized, &origin);
-    for (size_t cut = normalized.size(); (cut = encoder_.last_cut(normalized, cut)) > 0;) {
+    for (size_t cut = normalized.size(); (cut = encoder_->last_cut(normalized, cut)) > 0;) {
       bool seen = origin[cut] + sight <= text.size(), begins = origin[cut - 1] < origin[cut];
       if (seen && begins && !ends_with_space(std::string_view(normalized).substr(0, cut))) return origin[cut];
     }
@@ -300,7 +305,7 @@ class Dialect {
       return;
     }
     for (size_t begin = 0; begin < stretch.text.size();) {
-      size_t end = encoder_.next_cut(stretch.text, begin + std::min(size, stretch.text.size() - begin));
+      size_t end = encoder_->next_cut(stretch.text, begin + std::min(size, stretch.text.size() - begin));
       Stretch part = stretch;
       part.text = stretch.text.substr(begin, end - begin);
       part.prefix = stretch.prefix && begin == 0;
@@ -316,7 +321,7 @@ class Dialect {
     if (options.add_special && rules_.bos >= 0) ids.push(rules_.bos);
     size_t first = ids.size();
     encode();
-    encoder_.join_unknown(first, ids, nullptr);
+    encoder_->join_unknown(first, ids, nullptr);
     if (options.add_special && rules_.eos >= 0) ids.push(rules_.eos);
   }
 
@@ -337,10 +342,10 @@ class Dialect {
     ids.room(source.size() / 2);  // rarely more; what is not written to costs nothing
     for (bool more = true; more;) {
       more = source.append_part(std::max(kPart, text.size()), text);
-      size_t cut = more ? encoder_.last_cut(text, text.size()) : text.size();
+      size_t cut = more ? encoder_->last_cut(text, text.size()) : text.size();
       if (cut == 0) continue;  // one unit so far
       try {
-        encoder_.encode({text.data(), cut}, prefix, ids, scratch);
+        encoder_->encode({text.data(), cut}, prefix, ids, scratch);
       } catch (const NoPieceForByte&) {
         while (more) text.clear(), more = source.append_part(kPart, text);  // what is no text is told first
         throw;
@@ -354,9 +359,9 @@ class Dialect {
     if (stretch.id >= 0)
       ids.push(stretch.id);
     else if (stretch.exactly)
-      encoder_.encode_exactly(stretch.text, ids, nullptr, scratch);
+      encoder_->encode_exactly(stretch.text, ids, nullptr, scratch);
     else
-      encoder_.encode(stretch.text, stretch.prefix, ids, scratch);
+      encoder_->encode(stretch.text, stretch.prefix, ids, scratch);
   }
 
   void locate(const Stretch& part, Ids& ids, std::vector<Span>& spans, Encoder::Scratch& scratch) const {
@@ -367,7 +372,7 @@ class Dialect {
     }
     size_t first = spans.size();
     std::string with_space = part.prefix ? ' ' + std::string(part.text) : std::string();
-    encoder_.encode_exactly(part.prefix ? with_space : part.text, ids, &spans, scratch);
+    encoder_->encode_exactly(part.prefix ? with_space : part.text, ids, &spans, scratch);
     auto in_text = [&](size_t at) {
       at -= part.prefix && at > 0;
       return part.origin ? part.begin + (*part.origin)[part.origin_begin + at] : part.begin + at;
@@ -378,7 +383,7 @@ class Dialect {
   DialectRules rules_;
   Specials specials_[2];
   std::optional<Normalizer> normalizer_;
-  Encoder encoder_;
+  std::unique_ptr<const Encoder> encoder_;
 };
 
 }  // namespace spm

@@ -17,7 +17,7 @@ struct Node {
 };
 
 // A short row while it merges. For a few symbols, looking for the best bigram again and again beats any
-// agenda. A bigram's key is its rank, its place and what it makes, in this order, so that the smallest
+// agenda. A bigram's key is its rank, its place and its merge, in this order, so that the smallest
 // is the best and of equal ranks the leftmost. A merge leaves a gap where its right half was. What is
 // merged can hardly be predicted, so a step has no branch: both ends have a symbol that is none.
 class ShortRow {
@@ -39,7 +39,7 @@ class ShortRow {
     uint64_t best = smallest();
     if (best == kNever) return false;
     size_t left = best >> 22 & 63, right = next(left), behind = next(right), before = previous(left);
-    Symbol merged = row_[left] = Symbol(best & ((1u << 22) - 1));
+    Symbol merged = row_[left] = symbols.made(Symbol(best & ((1u << 22) - 1)));
     alive_ &= ~(uint64_t(1) << right);
     keys_[right] = kNever;
     keys_[left] = key(left, symbols.bigram(merged, row_[behind]));
@@ -66,8 +66,8 @@ class ShortRow {
   }
 
   static uint64_t key(size_t place, Bigram bigram) {
-    uint64_t key = (uint64_t(bigram.rank) << 6 | place) << 22 | (bigram.merged & ((1u << 22) - 1));
-    return bigram.merged == kNoSymbol ? kNever : key;
+    uint64_t key = (uint64_t(bigram.rank) << 6 | place) << 22 | (bigram.merge & ((1u << 22) - 1));
+    return bigram.merge == kNoSymbol ? kNever : key;
   }
 
   // Most rows are of fewer than sixteen.
@@ -133,7 +133,7 @@ class Merger {
       agenda.pop();
       if (bigrams[left].rank != rank) continue;
       uint32_t right = after[left];
-      row[left].symbol = bigrams[left].merged;
+      row[left].symbol = symbols_.made(bigrams[left].merge);
       row[right].begin = kSwallowed;
       bigrams[right] = Bigram{};
       after[left] = after[right];

@@ -121,7 +121,7 @@ class Spines {
       right_ceiling = std::max(right_ceiling, best.rank);
       if (at == 0) left.push_back({row.front(), left_ceiling}), left_ceiling = 0;
       if (at + 2 == row.size()) right.push_back({row.back(), right_ceiling}), right_ceiling = 0;
-      row[at] = best.merged;
+      row[at] = best.merge;
       row.erase(row.begin() + ptrdiff_t(at) + 1);
     }
     return row[0] == piece;

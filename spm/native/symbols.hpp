@@ -2,9 +2,12 @@
 //
 // Theory. A symbol is a text that can stand in the row that merges: a piece that may be a merge result,
 // or a single character. Equal texts are equal symbols, so a symbol is a number, and "is the
-// concatenation of two neighbours a piece, and of what rank?" is one look into a table of pairs. The
-// table holds every split of every piece whose two halves are symbols; a character that is no piece
-// but occurs inside one gets a number too (a virtual symbol, without an id).
+// concatenation of two neighbours a piece, and of what rank?" is one look into a table of pairs. A
+// character that is no piece but occurs inside one gets a number too (a virtual symbol, without an id).
+//
+// SPM: the table holds every split of every piece whose two halves are symbols, and the piece, by which
+// the rank is known. BPE: it holds the merges of the vocabulary, each with its number, which is its rank;
+// what a merge makes stands in a list beside.
 #pragma once
 
 #include <algorithm>
@@ -35,10 +38,10 @@ struct Mergeable {
   int32_t id;  // -1: it is spelled like what is no piece
 };
 
-// What two neighbours make, and when.
+// Which merge two neighbours are, kNoSymbol if none, and when it is its turn.
 struct Bigram {
   Rank rank = kNoRank;
-  Symbol merged = kNoSymbol;
+  Symbol merge = kNoSymbol;
 };
 
 inline uint64_t hash_text(std::string_view text, uint64_t seed) {
@@ -57,14 +60,15 @@ inline uint64_t hash_text(std::string_view text, uint64_t seed) {
   return h ^ h >> 29;
 }
 
-// (left, right) -> merged: open addressing, at most half full. A slot is one word, 21 bits for each half
-// and 22 for what they make, so that the table stays near the processor.
+// (left, right) -> merge: open addressing, at most half full. A slot is one word, 21 bits for each half
+// and 22 for the merge, so that the table stays near the processor.
 class PairTable {
  public:
-  static constexpr Symbol kLimit = (1u << 21) - 1;  // symbols are below
+  static constexpr Symbol kLimit = (1u << 21) - 1;       // symbols are below
+  static constexpr Symbol kMergeLimit = (1u << 22) - 1;  // and merges below this
 
   struct Pair {
-    Symbol left, right, merged;
+    Symbol left, right, merge;
   };
 
   explicit PairTable(uint64_t seed) : odd_(mixed(seed) | 1) {}
@@ -83,7 +87,7 @@ class PairTable {
       Symbol found = kNoSymbol;
       bool empty = false;
       for (size_t k = 0; k < kWindow; k++) {
-        found = slot[k] >> 22 == key ? Symbol(slot[k] & kMergedBits) : found;
+        found = slot[k] >> 22 == key ? Symbol(slot[k] & kMergeBits) : found;
         empty |= slot[k] == kEmpty;
       }
       if (empty | (found != kNoSymbol)) [[likely]]
@@ -93,7 +97,7 @@ class PairTable {
 
  private:
   static constexpr uint64_t kEmpty = ~0ull;  // no pair: both halves would be the limit
-  static constexpr uint64_t kMergedBits = (1u << 22) - 1;
+  static constexpr uint64_t kMergeBits = (1u << 22) - 1;
   static constexpr size_t kWindow = 4;
   static constexpr size_t kTail = 64;  // slots behind the last, so that nothing wraps around
 
@@ -107,7 +111,7 @@ class PairTable {
       size_t i = key * odd_ >> shift_;
       while (slots_[i] != kEmpty && slots_[i] >> 22 != key) i++;
       if (i >= slots + kTail) return false;
-      if (slots_[i] == kEmpty) slots_[i] = key << 22 | pair.merged;
+      if (slots_[i] == kEmpty) slots_[i] = key << 22 | pair.merge;
     }
     return true;
   }
@@ -199,6 +203,14 @@ inline bool is_character(std::string_view text, Code& code) {
   return c.size == text.size();
 }
 
+// Symbols that merge by the rank of a pair: what `read_merges` (merges.hpp) makes of a vocabulary.
+struct RankedMerges {
+  std::vector<int32_t> ids;               // of each symbol; -1: it has none
+  std::vector<std::pair<Code, Symbol>> characters;
+  std::vector<PairTable::Pair> pairs;     // merges are their ranks
+  std::vector<Symbol> made;               // by each merge
+};
+
 class Symbols {
  public:
   Symbols(const std::vector<Mergeable>& pieces, uint64_t seed) : pairs_(seed) {
@@ -212,8 +224,16 @@ class Symbols {
     }
     ranks_.push_back(kNoRank);
     collect_pairs(pieces, seed);
-    for (Code x = 0; x < 128; x++)
-      for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = bigram(characters_[x], characters_[y]);
+    look_up_ascii();
+  }
+
+  Symbols(RankedMerges merges, uint64_t seed)
+      : pairs_(seed), ids_(std::move(merges.ids)), made_(std::move(merges.made)) {
+    if (ids_.size() >= PairTable::kLimit || made_.size() >= PairTable::kMergeLimit)
+      throw std::length_error("more symbols or merges than the core can number");
+    for (auto [code, symbol] : merges.characters) characters_.at(code) = symbol;
+    pairs_.build(merges.pairs);
+    look_up_ascii();
   }
 
   size_t size() const { return ids_.size(); }
@@ -222,12 +242,21 @@ class Symbols {
 
   Bigram bigram(Symbol left, Symbol right) const { return bigram_of(pairs_.find(left, right)); }
 
+  // The symbol that a merge makes.
+  Symbol made(Symbol merge) const { return made_.empty() ? merge : made_[merge]; }
+
   // The bigram of two ASCII characters, which most rows begin with.
   Bigram ascii_bigram(Code x, Code y) const { return ascii_[x * 128 + y]; }
 
  private:
-  Bigram bigram_of(Symbol merged) const {
-    return {ranks_[std::min<size_t>(merged, ranks_.size() - 1)], merged};
+  Bigram bigram_of(Symbol merge) const {
+    if (ranks_.empty()) return {merge, merge};
+    return {ranks_[std::min<size_t>(merge, ranks_.size() - 1)], merge};
+  }
+
+  void look_up_ascii() {
+    for (Code x = 0; x < 128; x++)
+      for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = bigram(characters_[x], characters_[y]);
   }
 
   void collect_pairs(const std::vector<Mergeable>& pieces, uint64_t seed) {
@@ -265,7 +294,8 @@ class Symbols {
   CharacterTable<Symbol> characters_{kNoSymbol};
   PairTable pairs_;
   std::vector<int32_t> ids_;
-  std::vector<Rank> ranks_;  // of pieces, and kNoRank for all that is none
+  std::vector<Rank> ranks_;   // of pieces, and kNoRank for all that is none; empty: a merge is its rank
+  std::vector<Symbol> made_;  // empty: a merge makes the symbol of its own number
   std::vector<Bigram> ascii_ = std::vector<Bigram>(128 * 128);
 };
 

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "utf8.hpp"
+
 namespace spm {
 
 using Code = uint32_t;  // a code point in space form: U+2581 is U+0020
@@ -32,16 +34,19 @@ struct Character {
   unsigned size;  // bytes
 };
 
-// The character at `p`, which must be well-formed UTF-8.
-inline Character read_well_formed(const char* p) {
+// The code point at `p`, which must be well-formed UTF-8; surrogates may be spelled as if they were not.
+inline Character read_code_point(const char* p) {
   const auto* u = reinterpret_cast<const uint8_t*>(p);
   if (u[0] < 0x80) return {u[0], 1};
   if (u[0] < 0xE0) return {Code(u[0] & 0x1F) << 6 | (u[1] & 0x3F), 2};
-  if (u[0] < 0xF0) {
-    Code code = Code(u[0] & 0x0F) << 12 | Code(u[1] & 0x3F) << 6 | (u[2] & 0x3F);
-    return {code == kMark ? kSpace : code, 3};
-  }
+  if (u[0] < 0xF0) return {Code(u[0] & 0x0F) << 12 | Code(u[1] & 0x3F) << 6 | (u[2] & 0x3F), 3};
   return {Code(u[0] & 0x07) << 18 | Code(u[1] & 0x3F) << 12 | Code(u[2] & 0x3F) << 6 | (u[3] & 0x3F), 4};
+}
+
+// The same in space form.
+inline Character read_well_formed(const char* p) {
+  Character c = read_code_point(p);
+  return {c.code == kMark ? kSpace : c.code, c.size};
 }
 
 // Bytes of the well-formed character that begins at `p`, or 0.
@@ -114,6 +119,34 @@ inline std::string replace_malformed(std::string_view text, std::vector<size_t>*
     for (size_t k = 0; origin && k < shown.size(); k++) origin->push_back(size ? i + k : i);
     out += shown;
     i += std::max(size, 1u);
+  }
+  if (origin) origin->push_back(text.size());
+  return out;
+}
+
+// A text as llama.cpp reads code points (`unicode_cpts_from_utf8`): a byte that begins none is U+FFFD, but
+// surrogates and overlong spellings are some. `origin` as above. What is above U+10FFFF is refused.
+struct NoCodePoint {
+  size_t at;
+  Code code;
+};
+inline std::string respell(std::string_view text, std::vector<size_t>* origin) {
+  std::string out;
+  auto is_tail = [&](size_t at) { return at < text.size() && (uint8_t(text[at]) & 0xC0) == 0x80; };
+  for (size_t i = 0; i < text.size();) {
+    uint8_t lead = uint8_t(text[i]);
+    unsigned size = lead < 0xC0 ? 1 : lead_size(lead), tails = 0;
+    while (tails + 1 < size && is_tail(i + tails + 1)) tails++;
+    bool is_one = lead < 0x80 || (lead >= 0xC0 && lead < 0xF8 && tails + 1 == size);
+    Code code = is_one ? read_code_point(&text[i]).code : 0xFFFD;
+    if (code > 0x10FFFF) throw NoCodePoint{i, code};
+    char spelled[4];
+    size_t n = size_t(write_character(code, reinterpret_cast<uint8_t*>(spelled)) -
+                      reinterpret_cast<uint8_t*>(spelled));
+    out.append(spelled, n);
+    const unsigned read = is_one ? size : 1;
+    for (size_t k = 0; origin && k < n; k++) origin->push_back(n == read ? i + k : i);
+    i += read;
   }
   if (origin) origin->push_back(text.size());
   return out;

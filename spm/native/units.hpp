@@ -63,6 +63,11 @@ inline Key unit_key(std::string_view unit) {
 
 class UnitTable {
  public:
+  struct Entry {
+    Key key;  // all zero where there is none: no unit has size 0
+    int32_t ids[kInlineIds];
+  };
+
   // How much memory a table of 2^bits units takes at most.
   static size_t bytes(unsigned bits) { return (sizeof(Entry) + kStoredPerUnit * sizeof(int32_t)) << bits; }
 
@@ -79,10 +84,15 @@ class UnitTable {
     bits_ = bits;
   }
 
+  // Where a unit's place is; it is not touched yet.
+  const Entry* bucket(const Key& key) const {
+    return first_ + ((key.low * odd_low_ + key.high * odd_high_) >> shift_) * 2;
+  }
+
   // Writes the ids of a unit to `out` and returns how many they are; 0 if the unit is not known.
   // There must be room for as many ids as a unit can have, and for four.
-  size_t find(const Key& key, int32_t* out) const {
-    const Entry* entry = bucket(key);
+  size_t find(const Key& key, int32_t* out) const { return find(key, bucket(key), out); }
+  size_t find(const Key& key, const Entry* entry, int32_t* out) const {
     entry += difference(entry->key, key) != 0;
     if (difference(entry->key, key)) [[unlikely]]
       return 0;
@@ -95,7 +105,7 @@ class UnitTable {
   }
 
   void insert(const Key& key, const int32_t* ids, size_t n) {
-    Entry* entry = bucket(key);
+    Entry* entry = const_cast<Entry*>(bucket(key));
     entry[1] = entry[0];
     if (n > kInlineIds) {
       if (store_.size() + n > store_limit_) forget_stored();
@@ -114,17 +124,9 @@ class UnitTable {
  private:
   static constexpr size_t kStoredPerUnit = 4;  // ids
 
-  struct Entry {
-    Key key;  // all zero where there is none: no unit has size 0
-    int32_t ids[kInlineIds];
-  };
   struct Free {
     void operator()(Entry* entries) const { std::free(entries); }
   };
-
-  Entry* bucket(const Key& key) const {
-    return first_ + ((key.low * odd_low_ + key.high * odd_high_) >> shift_) * 2;
-  }
 
   size_t find_stored(const Entry& entry, int32_t* out) const {
     std::memcpy(out, &store_[size_t(entry.ids[0])], size_t(entry.ids[1]) * sizeof(int32_t));

@@ -23,6 +23,14 @@ _PASSES: Final = (
 )
 
 
+def clean(text: bytes) -> bytes:
+    """A whole text, cleaned."""
+    for pattern, instead in _PASSES:
+        each = _Pass(pattern, instead)
+        text = each.push(text) + each.flush()
+    return text
+
+
 class Decoder(Protocol):
     """Ids in, bytes out, as they come."""
 

@@ -1,10 +1,10 @@
 """The seam to the compiled core: what a dialect hands over, once, so that the core does all of it.
 
 Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
-not merge by scores, spaces that are not written ▁, user-defined pieces that are not well-formed
-UTF-8 (they could stand inside a character), and more than two million pieces. A text that comes out
-as UNUSED pieces stays with it as well: how those are taken apart depends on all that was considered
-before.
+not merge, pre-tokenizers that are not made of the core's stages (word_stages.py), spaces that are
+not written ▁, user-defined pieces that are not well-formed UTF-8 (they could stand inside a
+character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
+as well: how those are taken apart depends on all that was considered before.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 
 from spm.errors import DoubleBOSWarning, EncodeError, VocabError
 from spm.native import announce_missing, core
+from spm.text.bpe import Bpe
+from spm.text.clean_spaces import clean
 from spm.text.dialect import Dialect
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
 from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
+from spm.text.spm_llama_cpp import SpmLlamaCpp
 from spm.text.stream import CharacterDecoder
 from spm.text.utf8 import REPLACEMENT, is_utf8
+from spm.text.word_stages import stages_of
 from spm.vocab import SPACE, Vocab
 from spm.vocab.vocab import byte_piece
 
@@ -44,7 +48,11 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
     if core is None:
         announce_missing()
         return None
-    if len(dialect.vocab) > MAX_PIECES or dialect.merging is None:
+    if len(dialect.vocab) > MAX_PIECES:
+        return None
+    if isinstance(dialect, LlamaCpp) and isinstance(dialect.encoding, Bpe):
+        return _bpe(dialect, dialect.encoding, cache_bytes)
+    if dialect.merging is None:
         return None
     found = mergeable(dialect.merging)
     if isinstance(dialect, LlamaCpp):
@@ -73,6 +81,27 @@ def _llama_cpp(dialect: LlamaCpp, found: Mergeable, cache_bytes: int) -> Any:
         all_specials=list(dialect.specials[True]),
         normalizer=None,
         normalizes=False,
+    )
+
+
+def _bpe(dialect: LlamaCpp, encoding: Bpe, cache_bytes: int) -> Any | None:
+    """Words of bytes, or lines of characters that the cut lemma parts."""
+    vocab, pre = dialect.vocab, encoding.pre
+    stages = stages_of(pre.patterns) if pre.byte_level else None
+    if stages is None and not pre.escape_whitespaces:
+        return None
+    assert core is not None
+    return core.Encoder.ranked(
+        vocab.pieces,
+        vocab.merges,
+        bytes=pre.byte_level,
+        whole_words=pre.ignore_merges,
+        whole_newlines=pre.gemma4,
+        byte_ids=np.array([vocab.piece_to_id.get(byte_piece(b), -1) for b in range(256)], np.int32),
+        words=stages,
+        specials=list(dialect.specials[False]),
+        all_specials=list(dialect.specials[True]),
+        **_common(dialect, cache_bytes),
     )
 
 
@@ -121,18 +150,25 @@ def _encoder(
         *found,
         unused=np.array(unused, np.int32),
         byte_ids=np.array(byte_ids, np.int32),
-        bos=next(iter(dialect.before), -1),
-        eos=next(iter(dialect.behind), -1),
-        seed=secrets.randbits(64),
-        isa=_isa(),
-        memory=cache_bytes,
-        pick_threads=pick_threads,
-        encode_error=EncodeError,
-        double_bos_warning=DoubleBOSWarning,
-        source=vocab.source,
-        remake=(fast_encoder, (dialect, cache_bytes)),
+        **_common(dialect, cache_bytes),
         **rules,
     )
+
+
+def _common(dialect: Dialect, cache_bytes: int) -> dict[str, Any]:
+    """What every encoder of the core is told."""
+    return {
+        "bos": next(iter(dialect.before), -1),
+        "eos": next(iter(dialect.behind), -1),
+        "seed": secrets.randbits(64),
+        "isa": _isa(),
+        "memory": cache_bytes,
+        "pick_threads": pick_threads,
+        "encode_error": EncodeError,
+        "double_bos_warning": DoubleBOSWarning,
+        "source": dialect.vocab.source,
+        "remake": (fast_encoder, (dialect, cache_bytes)),
+    }
 
 
 def pick_threads() -> int:
@@ -169,19 +205,25 @@ def fast_decoder(dialect: Dialect) -> FastDecoder | None:
     A denormaliser rewrites the whole of a text, so such vocabularies stay with the specification.
     So do those whose UNKNOWN shows nothing, of which the core could not tell if it lost a space.
     """
-    if core is None or dialect.merging is None:
+    if core is None:
         return None
-    if isinstance(dialect, LlamaCpp):
-        return FastDecoder(dialect.vocab, _rules_of_llama_cpp(dialect.vocab))
+    if isinstance(dialect, LlamaCpp) and isinstance(dialect.encoding, (Bpe, SpmLlamaCpp)):
+        return FastDecoder(
+            dialect.vocab, _rules_of_llama_cpp(dialect), dialect.encoding.cleans_spaces
+        )
+    if dialect.merging is None:
+        return None
     assert isinstance(dialect, SentencePiece)
     if dialect.denormalizer is not None or not dialect.vocab.unk_surface:
         return None
     return FastDecoder(dialect.vocab, _rules_of_sentencepiece(dialect))
 
 
-def _rules_of_llama_cpp(vocab: Vocab) -> dict[str, Any]:
+def _rules_of_llama_cpp(dialect: LlamaCpp) -> dict[str, Any]:
+    vocab, encoding = dialect.vocab, dialect.encoding
     return {
         "sentencepiece": False,
+        "byte_level": isinstance(encoding, Bpe) and not encoding.pre.escape_whitespaces,
         "strip_space": vocab.add_space_prefix,
         "strip_spaces": False,
         "bos_id": vocab.special_ids["bos"] if vocab.add_bos else -1,
@@ -194,6 +236,7 @@ def _rules_of_sentencepiece(dialect: SentencePiece) -> dict[str, Any]:
     rules = dialect.rules
     return {
         "sentencepiece": True,
+        "byte_level": False,
         "strip_space": rules.add_dummy_prefix or rules.remove_extra_whitespaces,
         "strip_spaces": rules.remove_extra_whitespaces,
         "bos_id": -1,
@@ -205,9 +248,10 @@ def _rules_of_sentencepiece(dialect: SentencePiece) -> dict[str, Any]:
 class FastDecoder:
     """Ids -> text in the core, equal to the specification. Any number of threads may use it."""
 
-    def __init__(self, vocab: Vocab, rules: dict[str, Any]) -> None:
+    def __init__(self, vocab: Vocab, rules: dict[str, Any], cleans_spaces: bool = False) -> None:
         self.vocab = vocab
         self.rules = rules
+        self.cleans_spaces = cleans_spaces
 
     @cached_property
     def core(self) -> Any:
@@ -217,6 +261,8 @@ class FastDecoder:
 
     def decode(self, ids: Iterable[SupportsIndex], skip_special: bool) -> str:
         """The text of ids, with U+FFFD for what is not UTF-8. Raises DecodeError for a bad id."""
+        if self.cleans_spaces:
+            return self.decode_bytes(ids, skip_special).decode("utf-8", "replace")
         text: str | None = self.core.decode(_plain(ids), bool(skip_special))
         if text is None:  # some are bad, or not plain
             text = self.core.decode(checked_ids(self.vocab, ids), bool(skip_special))
@@ -229,10 +275,12 @@ class FastDecoder:
         if text is None:
             text = self.core.decode_bytes(checked_ids(self.vocab, ids), bool(skip_special))
         assert text is not None
-        return text
+        return clean(text) if self.cleans_spaces else text
 
-    def stream(self, skip_special: bool) -> CharacterDecoder:
-        """A decoder for ids that come one by one."""
+    def stream(self, skip_special: bool) -> CharacterDecoder | None:
+        """A decoder for ids that come one by one; None if the specification cleans what they show."""
+        if self.cleans_spaces:
+            return None
         stream: CharacterDecoder = self.core.stream(bool(skip_special))
         return stream
 

@@ -19,8 +19,8 @@ class Dialect {
  public:
   Dialect(const Model& model, spm::Isa isa)
       : model_(model),
-        dialect_(fuzz::vocabulary(model), model.rules, model.specials[false], model.specials[true], {}, 1, isa,
-                 fuzz::kNoCache) {}
+        dialect_(spm::score_encoder(fuzz::vocabulary(model), 1, isa, fuzz::kNoCache), model.rules,
+                 model.specials[false], model.specials[true], {}) {}
 
   const spm::Dialect& operator*() const { return dialect_; }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "../../spm/native/cut_encoder.hpp"
 #include "../../spm/native/dialect.hpp"
 #include "input.hpp"
 

@@ -78,8 +78,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Model model = fuzz::hostile_model(input);
   const uint8_t choice = input.byte();
   auto dialect = [&](size_t memory) {
-    return spm::Dialect(fuzz::vocabulary(model), model.rules, model.specials[false], model.specials[true], {}, 5,
-                        spm::best_isa(), memory);
+    return spm::Dialect(spm::score_encoder(fuzz::vocabulary(model), 5, spm::best_isa(), memory), model.rules,
+                        model.specials[false], model.specials[true], {});
   };
   const spm::Dialect shared = dialect(choice & 1 ? fuzz::kNoCache : 16 << 20), alone = dialect(fuzz::kNoCache);
   std::vector<View> texts;

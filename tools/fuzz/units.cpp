@@ -1,7 +1,7 @@
 // Text -> ids below the dialect: blocks, long units before and after the search is worth it, and cuts, on
 // every instruction set, against the definition.
 
-#include "../../spm/native/encoder.hpp"
+#include "../../spm/native/cut_encoder.hpp"
 #include "answers.hpp"
 
 namespace {
@@ -11,17 +11,17 @@ using fuzz::Alone, fuzz::expect_same, fuzz::Input, fuzz::Model, fuzz::outcome, f
 class Encoder {
  public:
   Encoder(const Model& model, spm::Isa isa)
-      : model_(model), encoder_(fuzz::vocabulary(model), 2, isa, fuzz::kNoCache) {}
+      : model_(model), encoder_(spm::score_encoder(fuzz::vocabulary(model), 2, isa, fuzz::kNoCache)) {}
 
   void check(std::string_view text, bool prefix) {
     Outcome expected, no_prefix;
     if (!text.empty()) fuzz::encode_text(fuzz::normal(text, 0, prefix, false), model_, expected);
     fuzz::encode_text(fuzz::normal(text, 0, false, false), model_, no_prefix);
     for (size_t merged_long : {size_t(0), size_t(1) << 40}) {
-      spm::Encoder::Lease scratch(encoder_);
+      spm::Encoder::Lease scratch(*encoder_);
       (*scratch).work.merged_long = merged_long;
       expect_same(expected, encoded(text, prefix, *scratch), model_, "the encoder's ids of " + fuzz::shown(text));
-      Outcome exactly = outcome([&](spm::Ids& ids) { encoder_.encode_exactly(text, ids, nullptr, *scratch); });
+      Outcome exactly = outcome([&](spm::Ids& ids) { encoder_->encode_exactly(text, ids, nullptr, *scratch); });
       expect_same(no_prefix, exactly, model_, "encode_exactly of " + fuzz::shown(text));
       if (!no_prefix.failed()) check_cuts(text, no_prefix, *scratch);
     }
@@ -31,22 +31,22 @@ class Encoder {
   void check_long(std::string text, size_t size) {
     while (!text.empty() && text.size() < size) text += text;
     Alone alone(text);
-    spm::Encoder::Lease scratch(encoder_);
+    spm::Encoder::Lease scratch(*encoder_);
     Outcome exactly =
-        outcome([&](spm::Ids& ids) { encoder_.encode_exactly(alone.view(), ids, nullptr, *scratch); });
+        outcome([&](spm::Ids& ids) { encoder_->encode_exactly(alone.view(), ids, nullptr, *scratch); });
     expect_same(exactly, encoded(alone.view(), false, *scratch), model_, "a long text");
   }
 
  private:
   Outcome encoded(std::string_view text, bool prefix, spm::Encoder::Scratch& scratch) const {
-    return outcome([&](spm::Ids& ids) { encoder_.encode(text, prefix, ids, scratch); });
+    return outcome([&](spm::Ids& ids) { encoder_->encode(text, prefix, ids, scratch); });
   }
 
   void check_cuts(std::string_view text, const Outcome& expected, spm::Encoder::Scratch& scratch) const {
     std::set<size_t> cuts;
     for (size_t at = 0; at < text.size(); at += fuzz::announced_size(uint8_t(text[at]))) {
-      cuts.insert(encoder_.next_cut(text, at));
-      cuts.insert(encoder_.last_cut(text, at));
+      cuts.insert(encoder_->next_cut(text, at));
+      cuts.insert(encoder_->last_cut(text, at));
     }
     for (size_t cut : cuts) {
       Alone before(text.substr(0, cut)), after(text.substr(cut));
@@ -58,7 +58,7 @@ class Encoder {
   }
 
   const Model& model_;
-  spm::Encoder encoder_;
+  std::unique_ptr<const spm::Encoder> encoder_;
 };
 
 }  // namespace
