@@ -120,7 +120,7 @@ class ScoredTrie {
   void add_children(const std::vector<const ScoredPiece*>& sorted, Branch branch, size_t depth,
                     std::vector<Branch>& next) {
     auto [begin, end, slot] = branch;
-    if (sorted[begin]->text.size() == depth) {
+    if (begin < end && sorted[begin]->text.size() == depth) {
       nodes_[slot].score = sorted[begin]->score;
       ids_[slot] = sorted[begin]->id;
       begin++;

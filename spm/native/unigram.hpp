@@ -14,7 +14,8 @@
 // beginning of the text, in floating point: what wins inside of a unit may be decided by how sums happen
 // to be rounded at that height. After twenty thousand tokens a float counts in steps of 1/128.
 //
-//     a:-0.3 b:-0.3 ab:-0.6001          ab alone: a b      at -70000.05: both are -70000.6484375, so ab
+//     a:-0.301 b:-0.301 ab:-0.6021      from 0       a b -0.602           ab -0.6021
+//                                       from -70000  a b -70000.609375    ab -70000.6015625
 //
 // Let a path of k tokens have the exact sum S of its scores, and let all sums stay so small that one
 // addition rounds by at most h. Then its rounded sum is within k·h of (what it began with) + S.

@@ -56,7 +56,9 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
         return _bpe(dialect, dialect.encoding, cache_bytes)
     if isinstance(dialect, SentencePiece) and not _is_plain(dialect):
         return None
-    if isinstance(dialect, SentencePiece) and isinstance(dialect.segmentation, UnigramSentencePiece):
+    if isinstance(dialect, SentencePiece) and isinstance(
+        dialect.segmentation, UnigramSentencePiece
+    ):
         return _unigram(dialect, dialect.segmentation.standing, cache_bytes)
     if dialect.merging is None:
         return None
