@@ -74,7 +74,7 @@ def test_settled_lemma(scores: dict[str, float], unit: str, before: list[float])
 def test_open_is_what_depends_on_what_stands_before() -> None:
     unigram = made({"a": -0.301, "b": -0.301, "ab": -0.6021})
 
-    assert ([0, 1], [2]) == tuple(unigram.decide(b"ab", sum)[0] for sum in (0.0, -70000.0))
+    assert ([0, 1], [2]) == tuple(unigram.decide(b"ab", height)[0] for height in (0.0, -70000.0))
     assert unigram.settle(b"ab") is None
     assert [0, 0] == unigram.settle(b"aa")
 
@@ -117,7 +117,7 @@ PARTS = ["a", "b", "ab", "ba", "é", "日", "日本", "😀", " ", "\n", "zz", "
 NEAR_TIES = [
     *HEAD,
     *pieces("▁:-3 a:-2 b:-2.0001 ab:-4.0002 ba:-4.0001 aa:-4 aba:-6.0003 ▁a:-5 ▁ab:-7 ▁b:-4.99"),
-    *pieces("é:-5 日:-6 本:-6.5 日本:-12.4999 z:-40 aaaa:-8.0005"),
+    *pieces("é:-5 日:-6 本:-6.5 日本:-12.4999 z:-40 aaaa:-8.0005 😀:-7"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_long_texts_come_to_the_limit_many_times(
     data = unigram_model([*NEAR_TIES, *head], remove=remove)
     real, tok = processor(data), opened(tmp_path / "m.model", data)
     rng = random.Random(len(head) + remove)
-    for k in (1, 100, 60_000):
+    for k in (1, 3, 10, 30, 100, 60_000):
         text = "".join(rng.choices(PARTS, k=k))
         expected = real.Encode(text)
 
@@ -167,7 +167,7 @@ def test_scores_near_the_limit(tmp_path: Path, extra: str) -> None:
 
 
 def test_user_defined_pieces_lift_sums(tmp_path: Path) -> None:
-    whole = [piece("x" * 2000, 0, USER_DEFINED), piece("xy", -5, USER_DEFINED)]
+    whole = [piece("x" * 600, 0, USER_DEFINED), piece("xy", -5, USER_DEFINED)]
     data = unigram_model([*HEAD, *pieces("▁:-1 a:-2 x:-3 y:-0.5 xa:-1"), *whole])
     real, tok = processor(data), opened(tmp_path / "m.model", data)
     rng = random.Random(1)

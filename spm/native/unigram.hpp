@@ -29,7 +29,7 @@
 //
 // So `settle` asks for the best and the second best path by S + k·h; where the gap is wide enough the
 // tokens of the unit are known once and for all. This is the rule: on English all but one unit of a
-// hundred. The others are open; `decide` takes them the oracle's way, from the sum that it would have. To
+// thousand. The others are open; `decide` takes them the oracle's way, from the sum that it would have. To
 // know that sum one adds the scores of all ids before in their order: `follow`.
 //
 // sentencepiece keeps its sums small: at a place whose best sum is beyond ±100000 it subtracts that sum
@@ -117,6 +117,7 @@ class Unigram {
   // A unit of more bytes, or with a place whose best sum is further from where it began, is never settled.
   static constexpr size_t kMostSettled = 128;
   static constexpr double kReach = 1000;
+  static constexpr size_t kKept = 1 << 16;  // bytes of text for which memory is kept
 
   explicit Unigram(UnigramVocabulary v) : vocabulary_(std::move(v)), trie_(vocabulary_.pieces) {
     const UnigramVocabulary& vocabulary = vocabulary_;
@@ -182,6 +183,7 @@ class Unigram {
     sum = best[n].sum;
     go_back(best, n, work.path);
     emit(text, best, work.path, ids, spans);
+    if (n > kKept) best = {}, work.path = {};
   }
 
   // Goes on with a sum over ids of settled units, as long as that is certain to be the oracle's: returns

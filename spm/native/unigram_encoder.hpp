@@ -96,9 +96,9 @@ class UnigramEncoder : public CutEncoder {
   // such characters, few are; then to find units and look them up takes longer than to decide. What the
   // filter says may join stays together.
   void encode_coarse(const char* p, const char* end, Ids& ids, Scratch& scratch) const override {
-    if (joins_without_spaces_) return encode_together({p, size_t(end - p)}, Lone{}, ids, scratch);
     Character next = read_well_formed(p);
     Lone behind = characters_[next.code];
+    if (joins_without_spaces_) return encode_together({p, size_t(end - p)}, behind, ids, scratch);
     while (p < end) {
       Lone lone = behind;
       const char* cut = p + next.size;
@@ -114,9 +114,10 @@ class UnigramEncoder : public CutEncoder {
   }
 
   void encode_together(std::string_view unit, Lone first, Ids& ids, Scratch& scratch) const {
+    size_t size = lead_size(uint8_t(unit[0]));
     if (unit.size() > kMaxWord)
       scratch.work.draft.open.push_back({ids.size(), unit});
-    else if (unit.size() > lead_size(uint8_t(unit[0])))
+    else if (unit.size() > size || size == 4)  // nothing is known of characters above the basic plane
       this->encode_any(unit, ids, scratch);
     else if (first.id >= 0)
       ids.push(first.id);

@@ -1,10 +1,11 @@
 """The seam to the compiled core: what a dialect hands over, once, so that the core does all of it.
 
 Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
-not merge, pre-tokenizers that are not made of the core's stages (word_stages.py), spaces that are
-not written ▁, user-defined pieces that are not well-formed UTF-8 (they could stand inside a
-character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
-as well: how those are taken apart depends on all that was considered before.
+not merge, but for sentencepiece's Unigram with scores below 1e30; pre-tokenizers that are not made
+of the core's stages (word_stages.py); spaces that are not written ▁; user-defined pieces that are
+not well-formed UTF-8 (they could stand inside a character); and more than two million pieces. A
+text that comes out as UNUSED pieces stays with it as well: how those are taken apart depends on all
+that was considered before.
 """
 
 from __future__ import annotations
