@@ -7,6 +7,8 @@
 // table is cut again, exactly, character by character; what is still too long is merged.
 #pragma once
 
+#include <limits>
+
 #include "characters.hpp"
 #include "encoder.hpp"
 #include "joins.hpp"
@@ -16,16 +18,17 @@ namespace spm {
 
 class CutEncoder : public Encoder {
  public:
-  // `pieces` are all that a merge may result in, the best ranks first; `unused` ids are none to emit.
+  // `pieces` are all that a merge may result in, the best ranks first, of which the first `most_known` are
+  // worth to be known from the beginning; `unused` ids are none to emit.
   CutEncoder(std::unique_ptr<UnitEncoder> units, const std::vector<Mergeable>& pieces,
              const std::vector<int32_t>& unused, int32_t unknown_id, bool may_part_spaces, uint64_t seed,
-             Isa isa, size_t memory)
-      : Encoder(std::move(units), pieces.size(), unknown_id, seed, memory),
+             Isa isa, size_t memory, size_t most_known = std::numeric_limits<size_t>::max())
+      : Encoder(std::move(units), pieces.size(), 4, unknown_id, seed, memory),
         joins_(pieces, seed),
         characters_(units_->symbols(), joins_, unused),
         cuts_(pieces, joins_, isa),
         may_part_spaces_(may_part_spaces) {
-    remember_pieces(short_ones(pieces));
+    remember_pieces(short_ones(pieces, most_known));
   }
 
   // Appends the ids of a valid UTF-8 text.
@@ -92,10 +95,10 @@ class CutEncoder : public Encoder {
  private:
   static constexpr size_t kMaxSpaces = 256;
 
-  static std::vector<KnownPiece> short_ones(const std::vector<Mergeable>& pieces) {
+  static std::vector<KnownPiece> short_ones(const std::vector<Mergeable>& pieces, size_t most) {
     std::vector<KnownPiece> known;
-    for (const Mergeable& piece : pieces)
-      if (piece.text.size() <= kMaxUnit) known.push_back({piece.text, piece.id});
+    for (size_t i = 0; i < std::min(most, pieces.size()); i++)
+      if (pieces[i].text.size() <= kMaxUnit) known.push_back({pieces[i].text, pieces[i].id});
     return known;
   }
 

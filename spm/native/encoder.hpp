@@ -36,7 +36,7 @@ class Encoder {
   // What one thread needs while it encodes. How many are kept is bounded; more are made while more
   // threads encode at once.
   struct Scratch {
-    Scratch(unsigned bits, uint64_t seed) : units(bits, seed), long_units(bits - 4) {}
+    Scratch(unsigned bits, unsigned long_bits, uint64_t seed) : units(bits, seed), long_units(long_bits) {}
     UnitTable units;
     LongUnits long_units;
     UnitEncoder::Work work;
@@ -143,19 +143,20 @@ class Encoder {
   }
 
  protected:
-  // `memory` bounds, in bytes, what is kept from text to text.
-  Encoder(std::unique_ptr<UnitEncoder> units, size_t n_pieces, int32_t unknown_id, uint64_t seed,
-          size_t memory)
+  // `memory` bounds, in bytes, what is kept from text to text. There are places for 2^fewer_long_bits
+  // times fewer long units than short ones.
+  Encoder(std::unique_ptr<UnitEncoder> units, size_t n_pieces, unsigned fewer_long_bits, int32_t unknown_id,
+          uint64_t seed, size_t memory)
       : units_(std::move(units)),
         seed_(seed),
         unknown_id_(unknown_id),
-        table_bits_(bits_of_table(n_pieces, memory)),
-        kept_(std::clamp<size_t>(memory / bytes_of_scratch(table_bits_), 1, kMaxKept)) {}
+        bits_(bits_of_tables(n_pieces, fewer_long_bits, memory)),
+        kept_(std::clamp<size_t>(memory / bytes_of_scratch(bits_), 1, kMaxKept)) {}
 
   // Every piece is a unit that will come: its ids are known before the first text is. Those that come
   // first are put in last, where they stay.
   void remember_pieces(std::vector<KnownPiece> pieces) {
-    auto scratch = std::make_unique<Scratch>(table_bits_, seed_);
+    auto scratch = std::make_unique<Scratch>(bits_.units, bits_.long_units, seed_);
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
       Ids& ids = scratch->ids;
       ids.resize(0);
@@ -250,7 +251,7 @@ class Encoder {
       if (size <= kMaxUnit) [[likely]] {
         units.keys[i] = end - begin < 16 ? unit_key({begin, size}) : unit_key(begin, size);
         units.places[i] = scratch.units.bucket(units.keys[i]);
-        __builtin_prefetch(units.places[i]);
+        prefetch(units.places[i]);
       }
       begin = cut;
     }
@@ -281,18 +282,21 @@ class Encoder {
   // Ids that `n` bytes can have at most, and what a look-up may write beyond them.
   static size_t room_for(size_t n) { return 3 * n + kInlineIds; }
 
-  static unsigned bits_of_table(size_t n_pieces, size_t memory) {
+  struct Bits {
+    unsigned units, long_units;
+  };
+  static Bits bits_of_tables(size_t n_pieces, unsigned fewer_long_bits, size_t memory) {
     unsigned bits = n_pieces > 50'000 ? 18 : 17;
-    while (bits > 8 && bytes_of_scratch(bits) > memory) bits--;
-    return bits;
+    while (bits > 8 && bytes_of_scratch({bits, bits - fewer_long_bits}) > memory) bits--;
+    return {bits, bits - fewer_long_bits};
   }
   // Two tables, what they store beside them at most, and the rest.
-  static size_t bytes_of_scratch(unsigned bits) {
-    return UnitTable::bytes(bits) + LongUnits::bytes(bits - 4) + (size_t(1) << 20);
+  static size_t bytes_of_scratch(Bits bits) {
+    return UnitTable::bytes(bits.units) + LongUnits::bytes(bits.long_units) + (size_t(1) << 20);
   }
 
   std::unique_ptr<Scratch> new_scratch() const {
-    auto scratch = std::make_unique<Scratch>(table_bits_, seed_);
+    auto scratch = std::make_unique<Scratch>(bits_.units, bits_.long_units, seed_);
     for (const auto& [key, id] : whole_) scratch->units.insert(key, &id, 1);
     return scratch;
   }
@@ -308,7 +312,7 @@ class Encoder {
   }
 
   int32_t unknown_id_;  // of which a run is one id; -1: none
-  unsigned table_bits_;
+  Bits bits_;
   size_t kept_;
   std::vector<std::pair<Key, int32_t>> whole_;  // short pieces that encode to themselves
   mutable std::atomic<Scratch*> places_[kMaxKept] = {};

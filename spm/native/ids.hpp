@@ -7,9 +7,7 @@
 #include <cstdlib>
 #include <new>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include "huge_pages.hpp"
 
 namespace spm {
 
@@ -48,18 +46,9 @@ class Ids {
     if (!data) throw std::bad_alloc();
     data_ = data;
     capacity_ = capacity;
-    ask_for_huge_pages();
+    ask_for_huge_pages(data_, capacity_ * sizeof(int32_t));  // a fault for every thousand ids is a tenth of the time
   }
 
-  // A page fault for every thousand ids is a tenth of the time that they take.
-  void ask_for_huge_pages() {
-#ifdef __linux__
-    constexpr size_t kHugePage = 2 << 20;
-    auto begin = (reinterpret_cast<uintptr_t>(data_) + kHugePage - 1) & ~(kHugePage - 1);
-    auto end = reinterpret_cast<uintptr_t>(data_ + capacity_) & ~(kHugePage - 1);
-    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
-  }
   size_t size_ = 0, capacity_ = 0;
   int32_t* data_ = nullptr;
 };

@@ -22,7 +22,7 @@ struct Node {
 // merged can hardly be predicted, so a step has no branch: both ends have a symbol that is none.
 class ShortRow {
  public:
-  static constexpr size_t kMost = 32;  // symbols
+  static constexpr size_t kMost = 62;  // symbols
 
   ShortRow() = default;
   ShortRow(const Symbols& symbols, const Node* row, size_t n) : alive_((uint64_t(4) << n) - 1), n_(n) {
@@ -61,8 +61,8 @@ class ShortRow {
   static constexpr uint64_t kNever = ~0ull;
 
   static Bigram of_characters(const Symbols& symbols, const Node& left, const Node& right) {
-    return (left.code | right.code) < 128 ? symbols.ascii_bigram(left.code, right.code)
-                                          : symbols.bigram(left.symbol, right.symbol);
+    return symbols.is_small(left.code | right.code) ? symbols.small_bigram(left.code, right.code)
+                                                    : symbols.bigram(left.symbol, right.symbol);
   }
 
   static uint64_t key(size_t place, Bigram bigram) {

@@ -24,20 +24,35 @@ struct RankVocabulary {
 // Texts, each with a number.
 class TextNumbers {
  public:
-  TextNumbers(size_t n, uint64_t seed) : seed_(seed), slots_(std::bit_ceil(2 * n + 64)) { texts_.reserve(n); }
+  TextNumbers(size_t n, uint64_t seed) : seed_(seed) {
+    fill_huge(slots_, std::bit_ceil(2 * n + 64), Slot{});
+    texts_.reserve(n);
+  }
 
-  uint32_t find(std::string_view text) const { return slots_[slot(text, hash_text(text, seed_))].number; }
+  uint64_t hash(std::string_view text) const { return hash_text(text, seed_); }
+
+  uint32_t find(std::string_view text) const { return find(text, hash(text)); }
+  uint32_t find(std::string_view text, uint64_t hash) const { return slots_[slot(text, hash)].number; }
 
   // The text must live as long as this.
-  uint32_t insert(std::string_view text) {
+  uint32_t insert(std::string_view text) { return insert(text, hash(text)); }
+  uint32_t insert(std::string_view text, uint64_t hash) {
     if (2 * (texts_.size() + 1) > slots_.size()) grow();
-    uint64_t hash = hash_text(text, seed_);
     Slot& found = slots_[slot(text, hash)];
     if (found.number == kNoSymbol) {
       found = {uint32_t(hash), uint32_t(texts_.size())};
       texts_.push_back(text);
     }
     return found.number;
+  }
+
+  // Asks memory for the next of the three things that a search looks at.
+  void fetch_slot(uint64_t hash) const { prefetch(&slots_[first_slot(hash)]); }
+  void fetch_view(uint64_t hash) const {
+    if (uint32_t number = slots_[first_slot(hash)].number; number != kNoSymbol) prefetch(&texts_[number]);
+  }
+  void fetch_text(uint64_t hash) const {
+    if (uint32_t number = slots_[first_slot(hash)].number; number != kNoSymbol) prefetch(texts_[number].data());
   }
 
   size_t size() const { return texts_.size(); }
@@ -48,8 +63,9 @@ class TextNumbers {
     uint32_t tag = 0, number = kNoSymbol;
   };
 
+  size_t first_slot(uint64_t hash) const { return hash >> 20 & (slots_.size() - 1); }
   size_t slot(std::string_view text, uint64_t hash) const {
-    size_t mask = slots_.size() - 1, i = hash >> 20 & mask;
+    size_t mask = slots_.size() - 1, i = first_slot(hash);
     while (slots_[i].number != kNoSymbol &&
            (slots_[i].tag != uint32_t(hash) || texts_[slots_[i].number] != text))
       i = (i + 1) & mask;
@@ -73,8 +89,7 @@ class TextNumbers {
 // What RankUnits and the cut lemma need to know.
 class Merges {
  public:
-  Merges(const RankVocabulary& vocabulary, uint64_t seed)
-      : vocabulary_(vocabulary), texts_(vocabulary.pieces.size() + 256, seed) {
+  Merges(const RankVocabulary& vocabulary, uint64_t seed) : texts_(vocabulary.pieces.size() + 256, seed) {
     if (vocabulary.pieces.size() >= PairTable::kLimit || vocabulary.merges.size() >= PairTable::kMergeLimit)
       throw std::length_error("more pieces or merges than the core can number");
     for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
@@ -82,8 +97,12 @@ class Merges {
       if (symbol == ranked.ids.size()) ranked.ids.push_back(0);
       ranked.ids[symbol] = int32_t(id);
     }
-    for (size_t rank = 0; rank < vocabulary.merges.size(); rank++) add(vocabulary.merges[rank], Rank(rank));
-    vocabulary.bytes ? add_bytes() : add_characters();
+    ranked.made.reserve(vocabulary.merges.size());
+    ranked.pairs.reserve(vocabulary.merges.size());
+    for (size_t rank = 0; rank < vocabulary.merges.size(); rank += kAtOnce)
+      add(&vocabulary.merges[rank], std::min(kAtOnce, vocabulary.merges.size() - rank), Rank(rank));
+    ranked.bytes = vocabulary.bytes;
+    ranked.bytes ? add_bytes() : add_characters();
     ranked.ids.resize(texts_.size(), -1);
   }
 
@@ -94,16 +113,40 @@ class Merges {
   Symbol find(std::string_view text) const { return texts_.find(text); }
 
  private:
-  void add(std::string_view merge, Rank rank) {
-    size_t space = merge.find(' ', 1);
-    ranked.made.push_back(0);
-    if (space == merge.npos) return;
-    std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
-    joined_.assign(left).append(right);
-    Symbol made = texts_.find(joined_);
-    if (made == kNoSymbol) made = texts_.insert(kept_.emplace_back(joined_));
-    ranked.made.back() = made;
-    ranked.pairs.push_back({texts_.insert(left), texts_.insert(right), rank});
+  static constexpr size_t kAtOnce = 32;  // merges whose texts are on their way from memory
+
+  struct Halves {
+    std::string joined;
+    std::string_view left, right;
+    uint64_t hashes[3];
+  };
+
+  void add(const std::string_view* merges, size_t n, Rank rank) {
+    for (size_t i = 0; i < n; i++) {
+      Halves& h = halves_[i];
+      size_t space = merges[i].find(' ', 1);
+      h.left = merges[i].substr(0, space);
+      h.right = space == merges[i].npos ? std::string_view{} : merges[i].substr(space + 1);
+      h.joined.assign(h.left).append(h.right);
+      h.hashes[0] = texts_.hash(h.joined), h.hashes[1] = texts_.hash(h.left), h.hashes[2] = texts_.hash(h.right);
+    }
+    visit_hashes(n, [&](uint64_t hash) { texts_.fetch_slot(hash); });
+    visit_hashes(n, [&](uint64_t hash) { texts_.fetch_view(hash); });
+    visit_hashes(n, [&](uint64_t hash) { texts_.fetch_text(hash); });
+    for (size_t i = 0; i < n; i++) add(halves_[i], rank + Rank(i), merges[i].find(' ', 1) != merges[i].npos);
+  }
+  template <class Visit>
+  void visit_hashes(size_t n, Visit visit) const {
+    for (size_t i = 0; i < n; i++)
+      for (uint64_t hash : halves_[i].hashes) visit(hash);
+  }
+
+  void add(const Halves& h, Rank rank, bool is_merge) {
+    if (!is_merge) return ranked.made.push_back(0);
+    Symbol made = texts_.find(h.joined, h.hashes[0]);
+    if (made == kNoSymbol) made = texts_.insert(kept_.emplace_back(h.joined), h.hashes[0]);
+    ranked.made.push_back(made);
+    ranked.pairs.push_back({texts_.insert(h.left, h.hashes[1]), texts_.insert(h.right, h.hashes[2]), rank});
   }
 
   void add_bytes() {
@@ -119,10 +162,9 @@ class Merges {
         ranked.characters.emplace_back(code, symbol);
   }
 
-  const RankVocabulary& vocabulary_;
   TextNumbers texts_;
   std::deque<std::string> kept_;
-  std::string joined_;
+  Halves halves_[kAtOnce];
 };
 
 }  // namespace spm

@@ -13,7 +13,7 @@ class WholeWords {
 
   // Of equal texts the last counts.
   void build(const std::vector<std::pair<std::string, int32_t>>& words) {
-    slots_.assign(std::bit_ceil(2 * words.size() + 2), Slot{});
+    fill_huge(slots_, std::bit_ceil(2 * words.size() + 2), Slot{});
     for (auto& [text, id] : words) {
       uint64_t hash = hash_text(text, seed_);
       Slot& slot = slots_[find_slot(text, hash)];
@@ -63,13 +63,7 @@ class RankUnits : public UnitEncoder {
         whole_newlines_(vocabulary.whole_newlines),
         whole_(seed) {
     std::copy_n(vocabulary.byte_ids, 256, byte_ids_);
-    std::vector<std::pair<std::string, int32_t>> words;
-    for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
-      std::string text;
-      if (read(vocabulary.pieces[id], text) && is_whole_word(vocabulary, text))
-        words.emplace_back(std::move(text), int32_t(id));
-    }
-    whole_.build(words);
+    if (vocabulary.whole_words || vocabulary.whole_newlines) collect_whole_words(vocabulary);
     if (bytes_)
       for (Symbol symbol = 0; symbol < merges.size(); symbol++)
         if (symbols_.id(symbol) < 0) spell_without_piece(merges, symbol);
@@ -120,6 +114,16 @@ class RankUnits : public UnitEncoder {
   static bool is_whole_word(const RankVocabulary& vocabulary, const std::string& text) {
     bool newlines = vocabulary.whole_newlines && text.find_first_not_of('\n') == text.npos;
     return !text.empty() && (vocabulary.whole_words || newlines);
+  }
+
+  void collect_whole_words(const RankVocabulary& vocabulary) {
+    std::vector<std::pair<std::string, int32_t>> words;
+    for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
+      std::string text;
+      if (read(vocabulary.pieces[id], text) && is_whole_word(vocabulary, text))
+        words.emplace_back(std::move(text), int32_t(id));
+    }
+    whole_.build(words);
   }
 
   // Its characters in GPT-2's alphabet are looked up byte by byte, as llama.cpp does it: those beyond

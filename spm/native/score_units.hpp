@@ -92,6 +92,8 @@ class ScoreUnits : public UnitEncoder {
   }
 
  private:
+  static constexpr size_t kShort = 32;  // symbols; from here on the search is faster
+  static_assert(kShort <= ShortRow::kMost);
   // Characters of long units for each piece, before the trie is built.
   static constexpr size_t kHeapAllowance = 4;
   static constexpr int32_t kUnused = -2;  // kinds of ids, where they are no symbols
@@ -123,7 +125,7 @@ class ScoreUnits : public UnitEncoder {
       row.push_back({symbols_.of_character(c.code), uint32_t(at), c.code});
       at += c.size;
     }
-    if (row.size() > ShortRow::kMost)
+    if (row.size() > kShort)
       merge_long(row, work);
     else if (row.size() > 1)
       row.resize(merger_.merge_short(row.data(), row.size()));

@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "huge_pages.hpp"
 #include "text.hpp"
 
 namespace spm {
@@ -104,7 +105,7 @@ class PairTable {
   static uint64_t key_of(Symbol left, Symbol right) { return uint64_t(left) << 21 | right; }
 
   bool build(const std::vector<Pair>& pairs, size_t slots) {
-    slots_.assign(slots + kTail + kWindow, kEmpty);
+    fill_huge(slots_, slots + kTail + kWindow, kEmpty);
     shift_ = 64 - std::countr_zero(slots);
     for (const Pair& pair : pairs) {
       uint64_t key = key_of(pair.left, pair.right);
@@ -209,6 +210,7 @@ struct RankedMerges {
   std::vector<std::pair<Code, Symbol>> characters;
   std::vector<PairTable::Pair> pairs;     // merges are their ranks
   std::vector<Symbol> made;               // by each merge
+  bool bytes = false;                     // characters are bytes
 };
 
 class Symbols {
@@ -224,7 +226,7 @@ class Symbols {
     }
     ranks_.push_back(kNoRank);
     collect_pairs(pieces, seed);
-    look_up_ascii();
+    look_up_small();
   }
 
   Symbols(RankedMerges merges, uint64_t seed)
@@ -233,7 +235,8 @@ class Symbols {
       throw std::length_error("more symbols or merges than the core can number");
     for (auto [code, symbol] : merges.characters) characters_.at(code) = symbol;
     pairs_.build(merges.pairs);
-    look_up_ascii();
+    if (merges.bytes) small_bits_ = 8;
+    look_up_small();
   }
 
   size_t size() const { return ids_.size(); }
@@ -245,8 +248,9 @@ class Symbols {
   // The symbol that a merge makes.
   Symbol made(Symbol merge) const { return made_.empty() ? merge : made_[merge]; }
 
-  // The bigram of two ASCII characters, which most rows begin with.
-  Bigram ascii_bigram(Code x, Code y) const { return ascii_[x * 128 + y]; }
+  // The bigram of two ASCII characters, or of two bytes, which most rows begin with.
+  bool is_small(Code code) const { return code >> small_bits_ == 0; }
+  Bigram small_bigram(Code x, Code y) const { return small_[x << small_bits_ | y]; }
 
  private:
   Bigram bigram_of(Symbol merge) const {
@@ -254,9 +258,11 @@ class Symbols {
     return {ranks_[std::min<size_t>(merge, ranks_.size() - 1)], merge};
   }
 
-  void look_up_ascii() {
-    for (Code x = 0; x < 128; x++)
-      for (Code y = 0; y < 128; y++) ascii_[x * 128 + y] = bigram(characters_[x], characters_[y]);
+  void look_up_small() {
+    const Code end = Code(1) << small_bits_;
+    small_.reserve(end * end);
+    for (Code x = 0; x < end; x++)
+      for (Code y = 0; y < end; y++) small_.push_back(bigram(characters_[x], characters_[y]));
   }
 
   void collect_pairs(const std::vector<Mergeable>& pieces, uint64_t seed) {
@@ -296,7 +302,8 @@ class Symbols {
   std::vector<int32_t> ids_;
   std::vector<Rank> ranks_;   // of pieces, and kNoRank for all that is none; empty: a merge is its rank
   std::vector<Symbol> made_;  // empty: a merge makes the symbol of its own number
-  std::vector<Bigram> ascii_ = std::vector<Bigram>(128 * 128);
+  unsigned small_bits_ = 7;    // how many bits small codes have
+  std::vector<Bigram> small_;
 };
 
 }  // namespace spm

@@ -165,6 +165,15 @@ inline std::string escape(std::string_view text, bool prefix, std::vector<size_t
   return out;
 }
 
+// Asks memory for what will be read soon.
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#else
+  (void)p;
+#endif
+}
+
 // Tables are hashed with a seed, so that nobody who writes a text or a vocabulary can choose what
 // collides. This makes a multiplier of it, whatever the seed.
 inline uint64_t mixed(uint64_t seed) {

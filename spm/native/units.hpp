@@ -18,6 +18,7 @@
 #include <new>
 #include <vector>
 
+#include "huge_pages.hpp"
 #include "text.hpp"
 
 namespace spm {
@@ -79,6 +80,7 @@ class UnitTable {
         store_limit_(kStoredPerUnit << bits),
         entries_(static_cast<Entry*>(std::calloc((size_t(1) << bits) + 2, sizeof(Entry)))) {
     if (!entries_) throw std::bad_alloc();
+    ask_for_huge_pages(entries_.get(), (size_t(1) << bits) * sizeof(Entry));
     size_t odd = reinterpret_cast<uintptr_t>(entries_.get()) & 63;  // a bucket is one cache line
     first_ = reinterpret_cast<Entry*>(reinterpret_cast<char*>(entries_.get()) + (odd ? 64 - odd : 0));
     bits_ = bits;

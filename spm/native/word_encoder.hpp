@@ -1,8 +1,9 @@
 // Units that are the words of a pre-tokenizer: byte-level BPE.
 #pragma once
 
+#include <limits>
+
 #include "cut_encoder.hpp"
-#include "encoder.hpp"
 #include "rank_units.hpp"
 #include "words.hpp"
 
@@ -12,7 +13,7 @@ class WordEncoder : public Encoder {
  public:
   WordEncoder(std::unique_ptr<UnitEncoder> units, std::unique_ptr<const Words> words,
               std::vector<KnownPiece> known, size_t n_pieces, uint64_t seed, size_t memory)
-      : Encoder(std::move(units), n_pieces, -1, seed, memory), words_(std::move(words)) {
+      : Encoder(std::move(units), n_pieces, 2, -1, seed, memory), words_(std::move(words)) {
     remember_pieces(std::move(known));
   }
 
@@ -64,25 +65,37 @@ class WordEncoder : public Encoder {
   std::unique_ptr<const Words> words_;
 };
 
-// The encoder of a vocabulary that merges by the ranks of pairs: in words, or if it has none where the cut
-// lemma allows it, which holds for any merges.
+constexpr size_t kMostKnown = 1 << 16;  // pieces whose ids are known before the first text is
+
+// What merges result in, each once, for the cut lemma: it holds for any merges. Lines end at line feeds,
+// of which a run is a unit.
+inline std::vector<Mergeable> results_of(const Merges& merges) {
+  std::vector<Mergeable> results;
+  std::vector<bool> seen(merges.size());
+  for (Rank rank = 0; rank < merges.ranked.made.size(); rank++) {
+    Symbol made = merges.ranked.made[rank];
+    if (seen[made]) continue;
+    seen[made] = true;
+    std::string text = to_space_form(merges.text(made));
+    size_t newlines = size_t(std::count(text.begin(), text.end(), '\n'));
+    if (newlines == 0 || newlines == text.size())
+      results.push_back({std::move(text), rank, merges.ranked.ids[made]});
+  }
+  results.push_back({"\n\n", kNoRank - 1, -1});
+  return results;
+}
+
+// The encoder of a vocabulary that merges by the ranks of pairs: in words, or if it has none in lines.
 inline std::unique_ptr<Encoder> rank_encoder(const RankVocabulary& vocabulary, std::unique_ptr<const Words> words,
                                              uint64_t seed, Isa isa, size_t memory) {
   Merges merges(vocabulary, seed);
-  std::vector<Mergeable> results;
-  if (!words) {
-    for (Rank rank = 0; rank < merges.ranked.made.size(); rank++) {
-      Symbol made = merges.ranked.made[rank];
-      std::string text = to_space_form(merges.text(made));
-      size_t newlines = size_t(std::count(text.begin(), text.end(), '\n'));
-      if (newlines == 0 || newlines == text.size()) results.push_back({std::move(text), rank, merges.ranked.ids[made]});
-    }
-    results.push_back({"\n\n", kNoRank - 1, -1});  // newlines are one unit
-  }
+  std::vector<Mergeable> results = words ? std::vector<Mergeable>{} : results_of(merges);
   auto units = std::make_unique<RankUnits>(vocabulary, std::move(merges), seed);
-  if (!words) return std::make_unique<CutEncoder>(std::move(units), results, std::vector<int32_t>{}, -1, false, seed, isa, memory);
+  if (!words)
+    return std::make_unique<CutEncoder>(std::move(units), results, std::vector<int32_t>{}, -1, false, seed, isa,
+                                        memory, kMostKnown);
   std::vector<KnownPiece> known;
-  for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
+  for (size_t id = 0; id < std::min(kMostKnown, vocabulary.pieces.size()); id++) {
     std::string text;
     if (units->read(vocabulary.pieces[id], text) && !text.empty() && text.size() <= kMaxUnit)
       known.push_back({std::move(text), int32_t(id)});

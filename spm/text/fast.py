@@ -323,7 +323,7 @@ class FastDecoder:
         return clean(text) if self.cleans_spaces else text
 
     def stream(self, skip_special: bool) -> CharacterDecoder | None:
-        """A decoder for ids that come one by one; None if the specification cleans what they show."""
+        """A decoder for ids that come one by one; None if the specification has to clean."""
         if self.cleans_spaces:
             return None
         stream: CharacterDecoder = self.core.stream(bool(skip_special))

@@ -90,10 +90,11 @@ _NO_WORD: Final = _ALL & ~(_WHITE | Kind.LETTER | Kind.NUMBER)  # [^\s\p{L}\p{N}
 _LEADS: Final = _ALL & ~(Kind.NEWLINE | Kind.LETTER | Kind.NUMBER)  # [^\r\n\p{L}\p{N}]
 _SIGNS: Final = Kind.PUNCTUATION | Kind.SYMBOL
 _CASED: Final = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
-_CASED_AND_MARKED: Final = (
-    r"[^\r\n\p{L}\p{N}]?(?:[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+|[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*)"
-)
 _CONTRACTION: Final = r"'(?i:[sdmt]|ll|ve|re)"
+_CASED_AND_MARKED: Final = "|".join(
+    r"[^\r\n\p{L}\p{N}]?" + letters + f"(?:{_CONTRACTION})?"
+    for letters in (r"[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+", r"[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*")
+)
 
 # The alternatives in their order; of each at most one. The first that a pattern goes on with is it.
 _Fields = dict[str, Any]
@@ -112,7 +113,12 @@ _ALTERNATIVES: Final[tuple[Mapping[str, _Fields], ...]] = (
             "letters": _MARKED,
         },
         _CASED: {"before_letters": _LEADS, "cases": True},
-        _CASED_AND_MARKED: {"before_letters": _LEADS, "cases": True, "letters": _MARKED},
+        _CASED_AND_MARKED: {
+            "before_letters": _LEADS,
+            "cases": True,
+            "letters": _MARKED,
+            "contractions": 3,
+        },
     },
     {f"(?:{_CONTRACTION})?": {"contractions": 3}},
     {
@@ -172,16 +178,26 @@ def _runs(pattern: str, class_of: Callable[[str], int | None]) -> Runs | None:
     if at_end and pattern in _WHOLE_RUNS:
         return Runs(_WHITE, at_end=True)
     found = _RUNS.fullmatch(_WHOLE_RUNS.get(pattern, pattern))
-    if found is None or found["count"] not in _COUNTS or bool(found["right"]) != bool(found["rest"]):
+    if (
+        found is None
+        or found["count"] not in _COUNTS
+        or bool(found["right"]) != bool(found["rest"])
+    ):
         return None
     set_ = class_of(found["set"])
     least, most = _COUNTS[found["count"]]
-    return set_ and Runs(set_, least, most, _LED[found["led"]], False, bool(found["right"]))
+    if set_ is None:
+        return None
+    return Runs(set_, least, most, _LED[found["led"]], False, bool(found["right"]))
 
 
 # ---- sets of code points
 
-_MEMBERS: Final = re.compile(r"\\p\{(?P<category>\w)\}|(?P<white>\\s)|(?P<first>@)(?:-(?P<last>@))?".replace("@", r"\\u[0-9a-f]{4}|\\.|[^\\]"))
+_MEMBERS: Final = re.compile(
+    r"\\p\{(?P<category>\w)\}|(?P<white>\\s)|(?P<first>@)(?:-(?P<last>@))?".replace(
+        "@", r"\\u[0-9a-f]{4}|\\.|[^\\]"
+    )
+)
 
 
 def _point(spelled: str) -> int:
@@ -227,7 +243,9 @@ def _kinds() -> NDArray[np.uint16]:
 
 
 @cache
-def stages_of(patterns: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int32], Stages] | None:
+def stages_of(
+    patterns: tuple[str, ...],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Stages] | None:
     """Where runs of code points begin that are alike, what they are, and the stages of a name.
 
     None if the core has no such stages.

@@ -158,7 +158,10 @@ def _pre_and_merges(keys: _Keys, model: str) -> tuple[str, tuple[bytes, ...]]:
         )
     if pre == "kimi-k2" and not keys.has("merges"):
         return pre, ()
-    return pre, tuple(merge.partition(b"\0")[0] for merge in keys.strings("merges"))
+    merges = keys.strings("merges")
+    if b"\0" in b"".join(merges):  # one look at all: there may be half a million
+        merges = [merge.partition(b"\0")[0] for merge in merges]
+    return pre, tuple(merges)
 
 
 def _scores(keys: _Keys, n: int) -> NDArray[np.float32]:

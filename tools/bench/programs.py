@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spm
+from tools.bench import byte_level
 from tools.oracles import LlamaCppOracle
 
 Ids = NDArray[np.int64]
@@ -104,6 +105,8 @@ def _open_gigatoken(path: Path) -> Any:
     """Its object in Rust, which is a little faster without the Python around it."""
     import gigatoken
 
+    if path.suffix == ".gguf":
+        return gigatoken.Tokenizer.from_json(byte_level.tokenizer_json(path)).backend
     return gigatoken.Tokenizer.from_sentencepiece(path).backend
 
 
@@ -122,6 +125,8 @@ def _open_hugging_face(path: Path) -> Any:
 @lru_cache(maxsize=4)
 def _tokenizer_json(path: Path) -> str:
     """What gigatoken makes of a `.model`, once: it is no part of opening the tokenizer.json."""
+    if path.suffix == ".gguf":
+        return byte_level.tokenizer_json(path)
     from gigatoken._load.sentencepiece import sentencepiece_to_tokenizer_json
 
     json: str = sentencepiece_to_tokenizer_json(path.read_bytes())
@@ -179,7 +184,7 @@ LLAMA_CPP = Program(
 GIGATOKEN = Program(
     name="gigatoken",
     package="gigatoken",
-    reads=(".model",),
+    reads=(".model", ".gguf"),
     open=_open_gigatoken,
     document="tokenizer.encode(text)",
     lines="tokenizer.encode_batch(texts, parallel=False)",
@@ -201,7 +206,7 @@ KITOKEN = Program(
 HUGGING_FACE = Program(
     name="HF",
     package="tokenizers",
-    reads=(".model",),
+    reads=(".model", ".gguf"),
     open=_open_hugging_face,
     document="tokenizer.encode(text, add_special_tokens=False).ids",
     lines="[e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]",
@@ -209,6 +214,17 @@ HUGGING_FACE = Program(
     count="len(tokenizer.encode(text, add_special_tokens=False))",
     decode="tokenizer.decode(ids)",
 )
+TIKTOKEN = Program(
+    name="tiktoken",
+    package="tiktoken",
+    reads=(".gguf",),
+    open=byte_level.open_tiktoken,
+    document="tokenizer.encode_to_numpy(text, disallowed_special=())",
+    lines="tokenizer.encode_ordinary_batch(texts, num_threads=1)",
+    prompt="tokenizer.encode_ordinary(text)",
+    count="len(tokenizer.encode_ordinary(text))",
+    decode="tokenizer.decode(ids)",
+)
 
-PROGRAMS = (SPM, GIGATOKEN, KITOKEN, HUGGING_FACE, SENTENCEPIECE, LLAMA_CPP)
+PROGRAMS = (SPM, GIGATOKEN, KITOKEN, TIKTOKEN, HUGGING_FACE, SENTENCEPIECE, LLAMA_CPP)
 REFERENCES = {".model": SENTENCEPIECE, ".gguf": LLAMA_CPP}  # their ids are the right ones
