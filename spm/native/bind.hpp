@@ -8,3 +8,4 @@ void bind_containers(nanobind::module_& m);
 void bind_decoder(nanobind::module_& m);
 void bind_encoder(nanobind::module_& m);
 void bind_text(nanobind::module_& m);
+void bind_unigram(nanobind::module_& m);

@@ -11,6 +11,7 @@
 #include "batch.hpp"
 #include "bind.hpp"
 #include "cut_encoder.hpp"
+#include "unigram_encoder.hpp"
 #include "utf8.hpp"
 #include "word_encoder.hpp"
 
@@ -307,7 +308,8 @@ void encode_into(Encoder& self, const Arguments& read, spm::Ids& ids) {
   TextOf text(read.text);
   size_t threads = worthwhile(self, read.threads, text.size());
   without_gil(text.size() > kLong, [&] {
-    if (threads > 1 && encode_in_parallel(self, text, read.options, threads, ids)) return;
+    bool in_parallel = threads > 1 && self.dialect.parts_are_apart();
+    if (in_parallel && encode_in_parallel(self, text, read.options, threads, ids)) return;
     if (text.comes_in_parts() && self.dialect.takes_parts(read.options))
       return self.dialect.encode_parts(text, read.options, ids);
     std::string buffer;
@@ -616,6 +618,40 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
                      std::vector<PyObject*>(vocabulary.pieces.size())};
 }
 
+// ---- Unigram
+
+using Scores = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float unknown_score,
+                              int32_t unknown_id, Numbers byte_ids, bool doubles, bool prefix,
+                              bool replaces_malformed, int32_t bos, int32_t eos, nb::list specials,
+                              nb::list all_specials, nb::object normalizer, bool normalizes, uint64_t seed,
+                              int isa, size_t memory, nb::object pick_threads, nb::object encode_error,
+                              nb::object double_bos_warning, std::string source, nb::object remake) {
+  spm::UnigramVocabulary vocabulary{{}, unknown_score, unknown_id, {}};
+  std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
+  vocabulary.pieces.reserve(pieces.size());
+  int32_t last_id = -1;
+  for (size_t i = 0; i < pieces.size(); i++) {
+    vocabulary.pieces.push_back({spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i]))), scores(i), ids(i)});
+    last_id = std::max(last_id, ids(i));
+  }
+  auto some = read_specials(specials), all = read_specials(all_specials);
+  auto rules = read_normalizer(normalizer);
+  Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
+  nb::gil_scoped_release without;
+  auto make = doubles ? &spm::unigram_encoder<spm::DoubleSums> : &spm::unigram_encoder<spm::FloatSums>;
+  return new Encoder{{make(std::move(vocabulary), seed, spm::Isa(isa), memory),
+                      {prefix, replaces_malformed, bos, eos, normalizes},
+                      std::move(some),
+                      std::move(all),
+                      std::move(rules)},
+                     std::move(messages),
+                     std::move(pick_threads),
+                     std::move(remake),
+                     std::vector<PyObject*>(size_t(last_id + 1))};
+}
+
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
@@ -636,6 +672,11 @@ void bind_encoder(nb::module_& m) {
                       "whole_newlines"_a, "byte_ids"_a, "words"_a.none(), "bos"_a, "eos"_a, "specials"_a,
                       "all_specials"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a,
                       "double_bos_warning"_a, "source"_a, "remake"_a, nb::rv_policy::take_ownership)
+          .def_static("unigram", &make_unigram_encoder, "pieces"_a, "scores"_a, "ids"_a, "unknown_score"_a,
+                      "unknown_id"_a, "byte_ids"_a, "doubles"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a,
+                      "eos"_a, "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a,
+                      "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
+                      "source"_a, "remake"_a, nb::rv_policy::take_ownership)
           .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a,
                "parse_special"_a)
           .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)

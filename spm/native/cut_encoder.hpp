@@ -60,6 +60,38 @@ class CutEncoder : public Encoder {
     return !joins_.join(x == kMark ? kSpace : x, y == kMark ? kSpace : y);
   }
 
+ protected:
+  // What coarse cuts left together, cut exactly. In scripts without spaces most characters are units of
+  // their own: one is emitted as soon as the next one does not join it.
+  virtual void encode_coarse(const char* p, const char* end, Ids& ids, Scratch& scratch) const {
+    Character c = read_well_formed(p);
+    Lone lone = characters_[c.code];
+    while (p < end) {
+      const char* cut = p + c.size;
+      Character next{};
+      Lone behind;
+      bool joins = false;
+      if (cut < end) {
+        next = read_well_formed(cut);
+        behind = characters_[next.code];
+        joins = may_join(lone, behind) && joins_.join(c.code, next.code);
+      }
+      if (joins) [[unlikely]] {
+        cut = end_of_unit(cut, end);
+        encode_any({p, size_t(cut - p)}, ids, scratch);
+        if (cut < end) next = read_well_formed(cut), behind = characters_[next.code];
+      } else if (lone.id >= 0) {
+        ids.push(lone.id);
+      } else {
+        units_->spell(units_->symbols().of_character(c.code), {p, c.size}, ids);
+      }
+      p = cut, c = next, lone = behind;
+    }
+  }
+
+  Joins joins_;
+  Characters characters_;
+
  private:
   static constexpr size_t kMaxSpaces = 256;
 
@@ -74,7 +106,8 @@ class CutEncoder : public Encoder {
   const char* encode_first(const char* begin, const char* end, Ids& ids, Scratch& scratch) const {
     Character first = read_well_formed(begin);
     const char* next = joins_.join(kSpace, first.code) ? end_of_unit(begin, end) : begin;
-    encode_any(' ' + std::string(begin, next), ids, scratch);
+    scratch.first.assign(1, ' ').append(begin, next);
+    encode_any(scratch.first, ids, scratch);
     return next;
   }
 
@@ -102,34 +135,6 @@ class CutEncoder : public Encoder {
       from += n;
     }
     return end;
-  }
-
-  // What coarse cuts left together, cut exactly. In scripts without spaces most characters are units of
-  // their own: one is emitted as soon as the next one does not join it.
-  void encode_coarse(const char* p, const char* end, Ids& ids, Scratch& scratch) const {
-    Character c = read_well_formed(p);
-    Lone lone = characters_[c.code];
-    while (p < end) {
-      const char* cut = p + c.size;
-      Character next{};
-      Lone behind;
-      bool joins = false;
-      if (cut < end) {
-        next = read_well_formed(cut);
-        behind = characters_[next.code];
-        joins = may_join(lone, behind) && joins_.join(c.code, next.code);
-      }
-      if (joins) [[unlikely]] {
-        cut = end_of_unit(cut, end);
-        encode_any({p, size_t(cut - p)}, ids, scratch);
-        if (cut < end) next = read_well_formed(cut), behind = characters_[next.code];
-      } else if (lone.id >= 0) {
-        ids.push(lone.id);
-      } else {
-        units_->spell(units_->symbols().of_character(c.code), {p, c.size}, ids);
-      }
-      p = cut, c = next, lone = behind;
-    }
   }
 
   // The exact end of the unit that begins at `p`.
@@ -170,8 +175,6 @@ class CutEncoder : public Encoder {
     return known;
   }
 
-  Joins joins_;
-  Characters characters_;
   Cuts cuts_;
   bool may_part_spaces_;
 };

@@ -57,12 +57,19 @@ class Dialect {
   }
   void encode(Text text, EncodeOptions options, Ids& ids, Encoder::Scratch& scratch) const {
     between_ends(options, ids, [&] {
-      visit_stretches(text, options, false, [&](const Stretch& stretch) { encode(stretch, ids, scratch); });
+      visit_stretches(text, options, false, [&](const Stretch& stretch) {
+        encoder_->begin(scratch);
+        encode(stretch, ids, scratch);
+      });
     });
   }
 
+  // Whether parts of a text may be encoded on several threads.
+  bool parts_are_apart() const { return encoder_->parts_are_apart(); }
+
   // The same, the parts of long stretches on several threads.
   void encode_in_parallel(Text text, EncodeOptions options, size_t threads, Ids& ids) const {
+    if (!parts_are_apart()) return encode(text, options, ids);
     size_t part_size = std::clamp<size_t>(text.bytes.size() / (8 * threads), 1 << 16, 1 << 22);
     Layout layout = lay_out(text, options, false);
     std::vector<Stretch> parts;
@@ -80,6 +87,7 @@ class Dialect {
   template <class Source>
   void encode_parts(Source& source, EncodeOptions options, Ids& ids) const {
     Encoder::Lease scratch = lease();
+    encoder_->begin(*scratch);
     between_ends(options, ids,
                  [&] { encode_source(source, rules_.prefix && options.begins, ids, *scratch); });
   }
@@ -129,7 +137,10 @@ class Dialect {
       last = ids.data()[ids.size() - 1];
       return true;
     };
-    visit_stretches(text, options, false, [&](const Stretch& stretch) { visit_parts(stretch, kPart, add); });
+    visit_stretches(text, options, false, [&](const Stretch& stretch) {
+      encoder_->begin(*scratch);
+      visit_parts(stretch, kPart, add);
+    });
     if (options.add_special) count.n += size_t(rules_.bos >= 0) + size_t(rules_.eos >= 0);
     return count;
   }
@@ -145,6 +156,7 @@ class Dialect {
       return ids.size() <= limit;
     };
     visit_stretches(text, options, true, [&](const Stretch& stretch) {
+      encoder_->begin(*scratch);
       if (ids.size() <= limit) visit_parts(stretch, kPart, add);
     });
   }
@@ -156,6 +168,7 @@ class Dialect {
     bool after_special = false;
   };
   Settled settled(std::string_view text, bool parse_special) const {
+    if (!parts_are_apart()) return {};
     if (rules_.normalizes) return {settled_before_normalizing(text), false};
     const Specials& specials = specials_[parse_special];
     size_t limit = valid_prefix(text);

@@ -53,6 +53,7 @@ class Encoder {
       if (ends.size() > most) ends = {};
     }
     std::vector<std::vector<int32_t>> spaces;  // the ids of n spaces
+    std::string first;                         // the first unit of a text with a space in front
   };
 
   // A scratch of one's own for as long as one encodes. There is no lock: a thread takes one out of its
@@ -73,6 +74,12 @@ class Encoder {
   };
 
   size_t kept() const { return kept_; }  // threads that can encode at once without making more
+
+  // A text begins: what was encoded before is no part of it.
+  virtual void begin(Scratch&) const {}
+
+  // Whether what lies behind a cut has the same ids whatever lies before it.
+  virtual bool parts_are_apart() const { return true; }
 
   // Appends the ids of a text of well-formed characters, with a space in front if `prefix` is set.
   virtual void encode(std::string_view text, bool prefix, Ids& ids, Scratch& scratch) const = 0;
@@ -192,6 +199,12 @@ class Encoder {
       merge_and_remember(unit, key, ids, scratch);
   }
 
+  virtual void merge_and_remember(std::string_view unit, const Key& key, Ids& ids, Scratch& scratch) const {
+    size_t before = ids.size();
+    if (!encode_in_two(unit, ids, scratch)) units_->encode(unit, ids, nullptr, scratch.work);
+    scratch.units.insert(key, ids.data() + before, ids.size() - before);
+  }
+
   // A unit that is too long for the table of units.
   void encode_long(std::string_view unit, Ids& ids, Scratch& scratch) const {
     if (encode_in_two(unit, ids, scratch)) return;
@@ -296,12 +309,6 @@ class Encoder {
         return;
       }
     }
-  }
-
-  void merge_and_remember(std::string_view unit, const Key& key, Ids& ids, Scratch& scratch) const {
-    size_t before = ids.size();
-    if (!encode_in_two(unit, ids, scratch)) units_->encode(unit, ids, nullptr, scratch.work);
-    scratch.units.insert(key, ids.data() + before, ids.size() - before);
   }
 
   int32_t unknown_id_;  // of which a run is one id; -1: none

@@ -6,6 +6,7 @@ NB_MODULE(_core, m) {
   bind_encoder(m);
   bind_arrow(m);
   bind_text(m);
+  bind_unigram(m);
   bind_decoder(m);
   bind_containers(m);
 }

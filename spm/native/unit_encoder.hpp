@@ -11,6 +11,7 @@
 #include "ids.hpp"
 #include "merge.hpp"
 #include "spines.hpp"
+#include "unigram.hpp"
 
 namespace spm {
 
@@ -30,6 +31,7 @@ class UnitEncoder {
     std::unique_ptr<Spines> spines;
     std::unique_ptr<Search> search;
     size_t merged_long = 0;  // characters of long units so far
+    UnigramDraft draft;
   };
 
   virtual ~UnitEncoder() = default;

@@ -106,6 +106,13 @@ class UnitTable {
     return n;
   }
 
+  // Whether a unit was inserted, though without ids.
+  bool is_without(const Key& key) const {
+    const Entry* entry = bucket(key);
+    entry += difference(entry->key, key) != 0;
+    return difference(entry->key, key) == 0 && uint32_t(entry->ids[3]) >> 28 == 0;
+  }
+
   void insert(const Key& key, const int32_t* ids, size_t n) {
     Entry* entry = const_cast<Entry*>(bucket(key));
     entry[1] = entry[0];

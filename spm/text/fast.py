@@ -1,10 +1,11 @@
 """The seam to the compiled core: what a dialect hands over, once, so that the core does all of it.
 
 Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
-not merge, pre-tokenizers that are not made of the core's stages (word_stages.py), spaces that are
-not written ▁, user-defined pieces that are not well-formed UTF-8 (they could stand inside a
-character), and more than two million pieces. A text that comes out as UNUSED pieces stays with it
-as well: how those are taken apart depends on all that was considered before.
+not merge, but for sentencepiece's Unigram with scores below 1e30; pre-tokenizers that are not made
+of the core's stages (word_stages.py); spaces that are not written ▁; user-defined pieces that are
+not well-formed UTF-8 (they could stand inside a character); and more than two million pieces. A
+text that comes out as UNUSED pieces stays with it as well: how those are taken apart depends on all
+that was considered before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from spm.text.dialect_sentencepiece import SentencePiece
 from spm.text.ids import checked_ids
 from spm.text.mergeable import Mergeable, can_occur, in_valid_text, mergeable
 from spm.text.stream import CharacterDecoder
+from spm.text.unigram import Standing, UnigramSentencePiece
 from spm.text.utf8 import REPLACEMENT, is_utf8
 from spm.text.word_stages import stages_of
 from spm.vocab import SPACE, Family, Vocab
@@ -36,6 +38,7 @@ from spm.vocab.vocab import byte_piece
 
 CACHE_BYTES: Final = 64 << 20  # that a tokenizer keeps from text to text
 MAX_PIECES: Final = 2_000_000
+MAX_SCORE: Final = 1e30  # of a Unigram piece; sums of such scores stay finite
 
 Ids = NDArray[np.int32]
 
@@ -51,15 +54,24 @@ def fast_encoder(dialect: Dialect, cache_bytes: int = CACHE_BYTES) -> Any | None
         return None
     if isinstance(dialect, LlamaCpp) and isinstance(dialect.encoding, Bpe):
         return _bpe(dialect, dialect.encoding, cache_bytes)
+    if isinstance(dialect, SentencePiece) and not _is_plain(dialect):
+        return None
+    if isinstance(dialect, SentencePiece) and isinstance(
+        dialect.segmentation, UnigramSentencePiece
+    ):
+        return _unigram(dialect, dialect.segmentation.standing, cache_bytes)
     if dialect.score_merging is None:
         return None
     found = mergeable(dialect.score_merging)
     if isinstance(dialect, LlamaCpp):
         return _llama_cpp(dialect, found, cache_bytes)
     assert isinstance(dialect, SentencePiece)
+    return _sentencepiece(dialect, found, cache_bytes)
+
+
+def _is_plain(dialect: SentencePiece) -> bool:
     whole = dialect.user_defined.pieces
-    plain = dialect.rules.escape_whitespaces and all(is_utf8(piece) for piece in whole)
-    return _sentencepiece(dialect, found, cache_bytes) if plain else None
+    return dialect.rules.escape_whitespaces and all(is_utf8(piece) for piece in whole)
 
 
 def _llama_cpp(dialect: LlamaCpp, found: Mergeable, cache_bytes: int) -> Any:
@@ -106,32 +118,65 @@ def _bpe(dialect: LlamaCpp, encoding: Bpe, cache_bytes: int) -> Any | None:
 
 def _sentencepiece(dialect: SentencePiece, found: Mergeable, cache_bytes: int) -> Any:
     """A text is normalised to valid UTF-8, and user-defined pieces are found while it merges."""
-    vocab, rules = dialect.vocab, dialect.rules
-    whole = [p for p in dialect.user_defined.pieces if can_occur(p)]
-    # A piece with one of these may be found in the text as typed and, elsewhere, as normalised.
-    rewritten = (b" ", SPACE, REPLACEMENT)
-    found_twice = any(char in p for p in dialect.user_defined.pieces for char in rewritten)
-    normalizer = (
-        rules.add_dummy_prefix,
-        rules.remove_extra_whitespaces,
-        rules.treat_whitespace_as_suffix,
-        dialect.user_defined.pieces,
-        rules.charsmap,
-    )
+    known = dialect.vocab.piece_to_id
     return _encoder(
         dialect,
         in_valid_text(found),
         cache_bytes,
-        user_defined=[(p, vocab.piece_to_id[p]) for p in whole],
-        byte_ids=dialect.byte_ids or [-1] * 256,
-        unknown_id=-1 if vocab.byte_fallback else vocab.special_ids["unk"],
-        prefix=rules.add_dummy_prefix,
-        replaces_malformed=True,
-        specials=[],
-        all_specials=[],
-        normalizer=normalizer if found_twice or not rules.only_spaces_change else None,
-        normalizes=not rules.only_spaces_change,
+        user_defined=[(p, known[p]) for p in dialect.user_defined.pieces if can_occur(p)],
+        **_unknown(dialect),
+        **_normalizing(dialect),
     )
+
+
+def _unigram(dialect: SentencePiece, standing: Standing, cache_bytes: int) -> Any | None:
+    """A text is normalised to valid UTF-8; user-defined pieces win by what they score."""
+    pieces = dialect.vocab.pieces
+    ids = [i for i in standing.ids if can_occur(pieces[i])]
+    scores = standing.scores[ids]
+    if np.abs([*scores, standing.unknown_score]).max() > MAX_SCORE:
+        return None
+    assert core is not None
+    unknown = _unknown(dialect)
+    return core.Encoder.unigram(
+        [pieces[i] for i in ids],
+        scores,
+        np.array(ids, np.int32),
+        standing.unknown_score,
+        unknown_id=unknown["unknown_id"],
+        byte_ids=np.array(unknown["byte_ids"], np.int32),
+        doubles=False,
+        **_normalizing(dialect),
+        **_common(dialect, cache_bytes),
+    )
+
+
+def _unknown(dialect: SentencePiece) -> dict[str, Any]:
+    """How what is no piece is spelled: by its bytes, or as UNKNOWN."""
+    unknown_id = -1 if dialect.vocab.byte_fallback else dialect.vocab.special_ids["unk"]
+    return {"byte_ids": dialect.byte_ids or [-1] * 256, "unknown_id": unknown_id}
+
+
+def _normalizing(dialect: SentencePiece) -> dict[str, Any]:
+    rules, whole = dialect.rules, dialect.user_defined.pieces
+    # A piece with one of these may be found in the text as typed and, elsewhere, as normalised.
+    rewritten = (b" ", SPACE, REPLACEMENT)
+    found_twice = any(char in p for p in whole for char in rewritten)
+    normalizer = (
+        rules.add_dummy_prefix,
+        rules.remove_extra_whitespaces,
+        rules.treat_whitespace_as_suffix,
+        whole,
+        rules.charsmap,
+    )
+    return {
+        "prefix": rules.add_dummy_prefix,
+        "replaces_malformed": True,
+        "specials": [],
+        "all_specials": [],
+        "normalizer": normalizer if found_twice or not rules.only_spaces_change else None,
+        "normalizes": not rules.only_spaces_change,
+    }
 
 
 def _encoder(

@@ -72,6 +72,14 @@ class Lexicon(NamedTuple):
     unknown_score: float
 
 
+class Standing(NamedTuple):
+    """The ids of the pieces that may stand in a text, and the scores by id, float32 (V,)."""
+
+    ids: list[int]
+    scores: NDArray[np.float32]
+    unknown_score: float
+
+
 class Sums(NamedTuple):
     """How an oracle adds scores up."""
 
@@ -251,17 +259,23 @@ class UnigramSentencePiece:
         self.vocab = vocab
         self.user_defined = frozenset(vocab.ids_of_type(TokenType.USER_DEFINED))
 
-    @cached_property
-    def lexicon(self) -> Lexicon:
-        """NORMAL and USER_DEFINED pieces; the core does not ask for it."""
+    @property
+    def standing(self) -> Standing:
+        """NORMAL and USER_DEFINED pieces."""
         vocab = self.vocab
-        ids = vocab.ids_of_type(TokenType.NORMAL, TokenType.USER_DEFINED)
-        scores = vocab.scores.tolist()
+        scores = vocab.scores.copy()
         for i in self.user_defined:
             scores[i] = user_defined_score(len(vocab.pieces[i]))
         worst = _worst(vocab.scores[vocab.type_numbers == TokenType.NORMAL])
-        trie = Trie((vocab.pieces[i], i) for i in ids)
-        return Lexicon(trie, scores, NO_ID, single(worst - UNKNOWN_PENALTY))
+        ids = vocab.ids_of_type(TokenType.NORMAL, TokenType.USER_DEFINED)
+        return Standing(ids, scores, single(worst - UNKNOWN_PENALTY))
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """What may stand, to be walked; the core does not ask for it."""
+        ids, scores, unknown_score = self.standing
+        trie = Trie((self.vocab.pieces[i], i) for i in ids)
+        return Lexicon(trie, scores.tolist(), NO_ID, unknown_score)
 
     def symbols(self, text: bytes) -> tuple[list[bytes], set[int]]:
         """The characters of a normalised text."""
