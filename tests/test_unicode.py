@@ -45,6 +45,8 @@ def test_bytes_become_characters(text: bytes, characters: str, begins: list[int]
 
 
 def test_beyond_unicode_is_an_error_that_names_the_byte() -> None:
+    with pytest.raises(EncodeError, match="byte 0 begins code point 0x1FFFFF"):
+        code_points(b"\xf7\xbf\xbf\xbf")
     with pytest.raises(EncodeError) as error:
         code_points(b"ab\xf4\x90\x80\x80\xf7\xbf\xbf\xbf", 5)
 

@@ -86,7 +86,7 @@ VOCABS: Final[dict[str, dict[str, Any]]] = {
         "model": "gemma4",
         "pieces": [
             *_pieces("<pad> <bos> <eos>", CONTROL), *_pieces("a b c é ▁ ab ▁a ▁▁ . ' s ?"),
-            ("\n", NORMAL), ("\n\n", NORMAL), ("\n\n\n\n", NORMAL),
+            ("\n", NORMAL), ("\n\n", NORMAL), ("\n\n\n", NORMAL), ("\n\n\n\n", NORMAL),
             *_pieces("<0xE6> <0x97> <0x0D> <0x41>", BYTE),
             *SPECIAL,
         ],
@@ -132,7 +132,8 @@ def write(path: Path, vocab: dict[str, Any]) -> Path:
 def spaced_texts() -> list[str]:
     """Texts with many of the cases in which spaces are removed."""
     rng = random.Random(1)
-    return ["".join(rng.choices("  ''?!.,smretvdla", k=rng.randint(1, 14))) for _ in range(200)]
+    made = ["".join(rng.choices("  ''?!.,smretvdla", k=rng.randint(1, 14))) for _ in range(200)]
+    return [*made, "a 't b 'd c 'll d 're e 've f 's g 'm h 'x", " ' ' '", " ' . 's !", "a ' s"]
 
 
 def answers(name: str, vocab: dict[str, Any]) -> dict[str, list[Any]]:

@@ -87,14 +87,14 @@ class Bpe:
     ) -> Iterator[Stretch]:
         """The words of `text[begin:end]`.
 
-        Raises EncodeError for code points beyond U+10FFFF, and for a word with spaces between
-        symbols (with the pre-tokenizer `whitespace`): llama.cpp ends the process on both.
+        Raises EncodeError for code points beyond U+10FFFF and for a space inside of a word, which
+        comes of an overlong spelling, or of the pre-tokenizer `whitespace`: llama.cpp ends on both.
         """
         given = text[begin:end]
         string, origin = code_points(given, begin)
-        if self.pre.escape_whitespaces:
-            string = string.replace(" ", SPACE.decode())
         as_given = _utf8(string) == given
+        if self.pre.escape_whitespaces and b" " in given:
+            string, as_given = _escaped(string, origin), False
         for first, last in pairwise(words(string, self.pre)):
             word = string[first:last]
             if as_given:
@@ -112,8 +112,7 @@ class Bpe:
             symbols = characters(word)
         if b" " in symbols and len(symbols) > 1:
             raise EncodeError(
-                f"text: byte {places[0]} begins {quoted(word)}, expected a single space between"
-                " words, as this pre-tokenizer does"
+                f"text: byte {places[0]} begins the word {quoted(word)}, expected no space in it"
             )
         whole = b"".join(symbols)
         return Stretch([whole] if self._stays_whole(whole) else symbols, (), places)
@@ -159,6 +158,17 @@ def _raw_byte(byte: int) -> bytes:
 
 def _utf8(string: str) -> bytes:
     return string.encode("utf-8", "surrogatepass")
+
+
+def _escaped(string: str, origin: Sequence[int]) -> str:
+    """▁ for every space but for those that are spelled with more than one byte."""
+    if len(string) == origin[-1] - origin[0]:
+        return string.replace(" ", SPACE.decode())
+    sizes = (end - begin for begin, end in pairwise(origin))
+    return "".join(
+        SPACE.decode() if character == " " and size == 1 else character
+        for character, size in zip(string, sizes)
+    )
 
 
 def _places(word: str, origin: Sequence[int]) -> list[int]:

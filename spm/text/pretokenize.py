@@ -11,10 +11,11 @@ expression will do. The stand-ins here are real characters of their category:
 Where a pattern names no category it is searched in the text itself, only with \v for all white
 space beyond ASCII.
 
-No text is slow. No pattern has two ways to match the same characters for more than one step back,
-what a failed search has looked at is mostly matched by the next one, and the two that would look at
-a whole run again from each of its characters are written so that they do not: one by a look-behind,
-and numbers that are counted from their end by searching the reversed segment.
+No text is slow. A run of characters that one alternative has looked at in vain is matched by a
+later one, so that it is gone over a few times and no more. Two patterns would look at a whole run
+again from each of its characters, and are written so that they do not: white space at the end of a
+text by a look-behind, and numbers that are counted from their last digit by searching the reversed
+segment.
 """
 
 from __future__ import annotations
