@@ -150,9 +150,11 @@ class Words {
  public:
   Words(Classes classes, std::vector<Stage> stages, Isa isa)
       : classes_(std::move(classes)), stages_(std::move(stages)), read_ascii_(isa) {
+    bool led = false;  // white space that a run takes is not where words look for it
     for (const Stage& stage : stages_) {
+      led |= !stage.is_words && stage.runs.led;
       if (!stage.is_words && (stage.runs.most || stage.runs.at_end)) counted_ |= stage.runs.set;
-      if (stage.is_words && !words_) words_ = &stage.words;
+      if (stage.is_words && !words_ && !led) words_ = &stage.words;
     }
   }
   Words(const Words&) = delete;

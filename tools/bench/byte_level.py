@@ -47,13 +47,13 @@ def tokenizer_json(path: Path) -> str:
     letters = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     letters["use_regex"] = alone
     steps = [{**split, "invert": False}, letters]
-    model = {
+    model: dict[str, Any] = {
         "type": "BPE",
         "vocab": known,
         "merges": [merge for merge in merges if merge.replace(" ", "", 1) in known],
         "ignore_merges": PRE_TOKENIZERS[vocab.pre].ignore_merges,
     }
-    made = {
+    made: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [],
         "pre_tokenizer": letters if alone else {"type": "Sequence", "pretokenizers": steps},

@@ -52,6 +52,7 @@ _PURE = (("SPM_NATIVE", "0"),)
 TARGETS: Final = (
     Target("encode", "text to ids, every way of a dialect", _MEMORY),
     Target("units", "blocks, long units, cuts", _MEMORY),
+    Target("words", "words of pre-tokenizers, merges by rank", _MEMORY),
     Target("spines", "which pieces may meet, and the search", _MEMORY),
     Target("specials", "special pieces cut out of a text", _MEMORY),
     Target("normalizer", "sentencepiece's normaliser and charsmaps", _MEMORY),
