@@ -136,10 +136,10 @@ def test_every_byte_has_its_place() -> None:
     assert [[0, 0], [0, 0], [0, 1], [1, 3], [3, 5], [5, 6]] == spans.tolist()
 
 
-def test_a_word_of_a_million_characters() -> None:
+def test_a_word_of_a_hundred_thousand_characters() -> None:
     tok = tokenizer("ranks")
 
-    assert 250_000 == tok.count("a" * 1_000_000, add_special=False)
+    assert 25_000 == tok.count("a" * 100_000, add_special=False)
     assert 131_072 == tok.count("Z" * 131_072, add_special=False)
     assert 50_000 == tok.count("_" * 50_000, add_special=False)
 

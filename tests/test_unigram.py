@@ -158,7 +158,7 @@ def test_a_long_text_is_rounded_like_sentencepieces() -> None:
     assert processor(data).Encode(text) == tokenizer(data).encode(text)
 
 
-@pytest.mark.parametrize("text", ["a" * 100_000, "▁" * 50_000, "?" * 50_000, "é😀" * 20_000])
+@pytest.mark.parametrize("text", ["a" * 30_000, "▁" * 30_000, "?" * 30_000, "é😀" * 10_000])
 def test_long_texts_without_a_cut(text: str) -> None:
     ladder = [piece("a" * n, -n * 0.9) for n in range(1, 17)]
     data = typed([*HEAD, *ladder, *pieces("▁:-3 ▁▁:-4 é:-2")], UNIGRAM)

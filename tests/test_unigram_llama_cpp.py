@@ -166,10 +166,10 @@ def test_types_that_llama_cpp_corrects_still_stand_as_the_file_told(tmp_path: Pa
     assert [8, 1] == tok.encode("<|end|>")
 
 
-def test_a_million_characters_without_a_space_end(tmp_path: Path) -> None:
+def test_a_hundred_thousand_characters_without_a_space_end(tmp_path: Path) -> None:
     tok = t5(tmp_path)
 
-    assert tok.count("ab" * 250_000) == 250_001
+    assert tok.count("ab" * 50_000) == 50_001
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Text -> ids -> text as llama.cpp does it, whatever the family of the vocabulary.
 
 Encoding (`llama_vocab::impl::tokenize`, src/llama-vocab.cpp): cut out special pieces; what stands
-between them is encoded as the family does it. There is no other normalisation, whatever the file
-says.
+between them is normalised and encoded as the family does it: no normaliser comes before.
 
 Decoding (`llama_vocab::impl::detokenize`): every id shows its piece, or is silent. The first id
 loses one leading space if the vocabulary adds one, unless a BOS stood before it and was removed.

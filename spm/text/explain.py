@@ -1,7 +1,7 @@
 """How a text became its ids: every symbol, every merge, its score, and who lost a tie.
 
 The merges are found the slow way, by looking at all neighbours again before each one. That is the
-definition of SPM encoding without any of the bookkeeping of `spm.text.spm`, and the tests hold the
+definition of merging without any of the bookkeeping of `spm.text.spm`, and the tests hold the
 two against each other.
 """
 

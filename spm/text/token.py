@@ -1,4 +1,4 @@
-"""What passes between the stages of encoding: stretches that merge, tokens that are done."""
+"""What passes between the stages of encoding: stretches of text, tokens that are done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Token(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A normalised text, cut into symbols and ready to merge.
+    """A normalised text, cut into symbols and ready for its family.
 
     `frozen` holds the indices of symbols that never merge. `origin[i]` is the byte of the given
     text that byte i of the normalised text came from; it has one entry more, for the end.

@@ -1,4 +1,4 @@
-"""Unigram: the most probable row of pieces. All of the family, once a text is normalised.
+"""Unigram: the most probable row of pieces, once a text is normalised.
 
 Theory. The score of a piece is the logarithm of its probability, and pieces do not know of each
 other: a row of pieces has the sum of their scores, and the row with the largest sum is the encoding
@@ -33,8 +33,8 @@ llama.cpp src/llama-vocab.cpp, `llm_tokenizer_ugm_session::tokenize`):
                               fallback, or one id for a run
     scores not finite         refused                           never better than another
 
-The longest piece bounds the work for each place, and at most 24 bytes (a sum, a place and an id)
-are kept for each byte of the text: no text is slow.
+The work for each place is that of the longest piece which the text goes on to spell there, as in
+both oracles, and at most 24 bytes (a sum, a place and an id) are kept for each byte of the text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A JSON file that nobody vouches for: every value is asked for by type, and errors say where.
 
 Duplicate keys, numbers without end and nesting without end are refused; `model.merges[17]` is how a
-message names a place. Sources of the two rules that are not JSON's: serde_json's `f64_from_parts`
-rounds twice, which this reader does as well, so that scores have the same bits.
+message names a place. serde_json rounds a number twice (`f64_from_parts`), and so does this reader:
+scores have the same bits.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A GGUF file does not say everything, so llama.cpp completes it by the spelling of pieces and by the
 names of models: which pieces are CONTROL although their type says otherwise, which ids end a
 generation, which special pieces eat the white space beside them. Its ids depend on these rules, so
-all of them that an SPM vocabulary can meet are kept here and nowhere else, in the order of
+all of them are kept here, but for those of BPE's pre-tokenizers (pretokenizers.py), in the order of
 `llama_vocab::impl::load` (src/llama-vocab.cpp, llama.cpp of llama-cpp-python 0.3.36).
 
 Where llama.cpp takes "the first match" out of a hash table, whose order no standard fixes, the
