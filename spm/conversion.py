@@ -1,7 +1,8 @@
 """Conversions that keep the ids: what was written is read again and held against the original.
 
 A format may lack a word for something that a vocabulary does. So nothing is taken on trust: every
-piece that is text, rows of pieces and some hard texts must come out as the same ids, or there is no file.
+piece that is text, rows of pieces and some hard texts must come out as the same ids, or there is
+no file.
 """
 
 from __future__ import annotations

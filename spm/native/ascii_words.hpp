@@ -30,7 +30,8 @@ struct AsciiKinds {
 
 class AsciiReader {
  public:
-  explicit AsciiReader(Isa isa) : read_(isa == Isa::avx512 || isa == Isa::avx2 ? &read_avx2 : &read_portable) {}
+  explicit AsciiReader(Isa isa)
+      : read_(isa == Isa::avx512 || isa == Isa::avx2 ? &read_avx2 : &read_portable) {}
 
   AsciiKinds operator()(const char* p) const { return read_(reinterpret_cast<const uint8_t*>(p)); }
 
@@ -38,15 +39,22 @@ class AsciiReader {
   using Kinds = AsciiKinds (*)(const uint8_t*);
 
   // Bits of a byte's kind.
-  enum : uint8_t { kLetters = 3, kNumbers = 4, kWhites = 24, kBlanks = 16, kNewlines = 32, kApostrophes = 64 };
+  enum : uint8_t {
+    kLetters = 3,
+    kNumbers = 4,
+    kWhites = 24,
+    kBlanks = 16,
+    kNewlines = 32,
+    kApostrophes = 64
+  };
 
   // A byte is of a kind if both halves of it are: what one bit cannot say, two do. 0x80 and above are of
   // none.
   static constexpr std::array<uint8_t, 16> kLow = [] {
     std::array<uint8_t, 16> low{};
     for (int i = 0; i < 16; i++) {
-      if (i >= 1) low[i] |= 1;             // @ is no letter, and ` neither
-      if (i <= 10) low[i] |= 2;            // Z and z are the last ones
+      if (i >= 1) low[i] |= 1;   // @ is no letter, and ` neither
+      if (i <= 10) low[i] |= 2;  // Z and z are the last ones
       if (i <= 9) low[i] |= kNumbers;
       if (i >= 9 && i <= 13) low[i] |= 8;  // from \t to \r
       if (i == 0) low[i] |= kBlanks;
@@ -55,7 +63,8 @@ class AsciiReader {
     }
     return low;
   }();
-  static constexpr std::array<uint8_t, 16> kHigh = {8 | kNewlines, 0, kBlanks | kApostrophes, kNumbers, 1, 2, 1, 2};
+  static constexpr std::array<uint8_t, 16> kHigh = {
+      8 | kNewlines, 0, kBlanks | kApostrophes, kNumbers, 1, 2, 1, 2};
 
   static AsciiKinds read_portable(const uint8_t* p) {
     AsciiKinds kinds{};
@@ -92,8 +101,10 @@ class AsciiReader {
     return low | uint64_t(high) << 32;
   }
   __attribute__((target("avx2"))) static __m256i kind_avx2(__m256i bytes) {
-    const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kLow.data())));
-    const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kHigh.data())));
+    const __m256i low =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kLow.data())));
+    const __m256i high =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kHigh.data())));
     const __m256i half = _mm256_set1_epi8(15);
     return _mm256_and_si256(_mm256_shuffle_epi8(low, _mm256_and_si256(bytes, half)),
                             _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half)));

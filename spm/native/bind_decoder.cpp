@@ -130,11 +130,17 @@ class Stream {
   spm::DecodedText text_;  // that is no character yet
 };
 
-spm::Decoder* make_decoder(nb::tuple pieces, nb::bytes types, bool sentencepiece, bool byte_level, bool strip_space,
-                           bool strip_spaces, int32_t bos_id, int32_t eos_id, nb::bytes unknown) {
+spm::Decoder* make_decoder(nb::tuple pieces, nb::bytes types, bool sentencepiece, bool byte_level,
+                           bool strip_space, bool strip_spaces, int32_t bos_id, int32_t eos_id,
+                           nb::bytes unknown) {
   if (pieces.size() != types.size()) throw nb::value_error("pieces and types differ in number");
-  spm::DecodingRules rules{sentencepiece, byte_level, strip_space, strip_spaces,
-                           bos_id,        eos_id,      {unknown.c_str(), unknown.size()}};
+  spm::DecodingRules rules{sentencepiece,
+                           byte_level,
+                           strip_space,
+                           strip_spaces,
+                           bos_id,
+                           eos_id,
+                           {unknown.c_str(), unknown.size()}};
   auto decoder = std::make_unique<spm::Decoder>(std::move(rules), pieces.size());
   for (size_t i = 0; i < pieces.size(); i++) {
     auto piece = nb::cast<nb::bytes>(pieces[i]);

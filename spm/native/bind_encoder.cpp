@@ -423,7 +423,7 @@ using Pairs = nb::ndarray<nb::numpy, int64_t, nb::ndim<2>>;
 
 // Bytes of a valid text -> characters; both ends of spans never go back.
 void count_characters(std::string_view text, std::vector<spm::Span>& spans) {
-  auto counted = [&](size_t spm::Span::* end) {
+  auto counted = [&](size_t spm::Span::*end) {
     size_t byte = 0, character = 0;
     for (spm::Span& span : spans) {
       for (; byte < span.*end; byte++) character += (uint8_t(text[byte]) & 0xC0) != 0x80;
@@ -470,8 +470,9 @@ nb::object encode_part(const Encoder& self, nb::bytes text, bool parse_special, 
   refuse_parse_special(self, {false, parse_special});
   std::string_view bytes = view(text);
   spm::Ids ids;
-  run(self, bytes.size() > kLong,
-      [&] { self.dialect.encode({bytes, false}, {false, parse_special, begins}, ids); });
+  run(self, bytes.size() > kLong, [&] {
+    self.dialect.encode({bytes, false}, {false, parse_special, begins}, ids);
+  });
   return to_array(ids);
 }
 
@@ -584,7 +585,8 @@ std::unique_ptr<spm::Words> read_words(nb::handle rules, int isa) {
   for (size_t i = 0; i < std::min(begins.size(), classes.size()); i++)
     runs.push_back({spm::Code(begins(i)), spm::Class(classes(i))});
   std::vector<spm::Stage> stages;
-  for (nb::handle stage : nb::borrow<nb::tuple>(fields[2])) stages.push_back(read_stage(nb::borrow<nb::tuple>(stage)));
+  for (nb::handle stage : nb::borrow<nb::tuple>(fields[2]))
+    stages.push_back(read_stage(nb::borrow<nb::tuple>(stage)));
   return std::make_unique<spm::Words>(spm::Classes(runs), std::move(stages), spm::Isa(isa));
 }
 
@@ -595,9 +597,9 @@ std::vector<uint32_t> ends_of_words(const spm::Words& words, nb::bytes text) {
   return ends;
 }
 
-Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool whole_words, bool whole_newlines,
-                           Numbers byte_ids, nb::object words, int32_t bos, int32_t eos, nb::list specials,
-                           nb::list all_specials, uint64_t seed, int isa, size_t memory,
+Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool whole_words,
+                           bool whole_newlines, Numbers byte_ids, nb::object words, int32_t bos, int32_t eos,
+                           nb::list specials, nb::list all_specials, uint64_t seed, int isa, size_t memory,
                            nb::object pick_threads, nb::object encode_error, nb::object double_bos_warning,
                            std::string source, nb::object remake) {
   spm::RankVocabulary vocabulary{views(pieces), views(merges), bytes, whole_words, whole_newlines, {}};
@@ -607,7 +609,11 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
   Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
   nb::gil_scoped_release without;
   return new Encoder{{spm::rank_encoder(vocabulary, std::move(parted), seed, spm::Isa(isa), memory),
-                      {.prefix = false, .replaces_malformed = false, .bos = bos, .eos = eos, .normalizes = false,
+                      {.prefix = false,
+                       .replaces_malformed = false,
+                       .bos = bos,
+                       .eos = eos,
+                       .normalizes = false,
                        .respells = true},
                       std::move(some),
                       std::move(all),
@@ -623,33 +629,34 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
 using Scores = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float unknown_score,
-                              int32_t unknown_id, Numbers byte_ids, bool doubles, bool prefix,
-                              bool replaces_malformed, int32_t bos, int32_t eos, nb::list specials,
-                              nb::list all_specials, nb::object normalizer, bool normalizes, uint64_t seed,
-                              int isa, size_t memory, nb::object pick_threads, nb::object encode_error,
-                              nb::object double_bos_warning, std::string source, nb::object remake) {
+                              int32_t unknown_id, Numbers byte_ids, bool prefix, bool replaces_malformed,
+                              int32_t bos, int32_t eos, nb::list specials, nb::list all_specials,
+                              nb::object normalizer, bool normalizes, uint64_t seed, int isa, size_t memory,
+                              nb::object pick_threads, nb::object encode_error, nb::object double_bos_warning,
+                              std::string source, nb::object remake) {
   spm::UnigramVocabulary vocabulary{{}, unknown_score, unknown_id, {}};
   std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
   vocabulary.pieces.reserve(pieces.size());
   int32_t last_id = -1;
   for (size_t i = 0; i < pieces.size(); i++) {
-    vocabulary.pieces.push_back({spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i]))), scores(i), ids(i)});
+    vocabulary.pieces.push_back(
+        {spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i]))), scores(i), ids(i)});
     last_id = std::max(last_id, ids(i));
   }
   auto some = read_specials(specials), all = read_specials(all_specials);
   auto rules = read_normalizer(normalizer);
   Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
   nb::gil_scoped_release without;
-  auto make = doubles ? &spm::unigram_encoder<spm::DoubleSums> : &spm::unigram_encoder<spm::FloatSums>;
-  return new Encoder{{make(std::move(vocabulary), seed, spm::Isa(isa), memory),
-                      {prefix, replaces_malformed, bos, eos, normalizes},
-                      std::move(some),
-                      std::move(all),
-                      std::move(rules)},
-                     std::move(messages),
-                     std::move(pick_threads),
-                     std::move(remake),
-                     std::vector<PyObject*>(size_t(last_id + 1))};
+  return new Encoder{
+      {spm::unigram_encoder<spm::FloatSums>(std::move(vocabulary), seed, spm::Isa(isa), memory),
+       {prefix, replaces_malformed, bos, eos, normalizes},
+       std::move(some),
+       std::move(all),
+       std::move(rules)},
+      std::move(messages),
+      std::move(pick_threads),
+      std::move(remake),
+      std::vector<PyObject*>(size_t(last_id + 1))};
 }
 
 }  // namespace
@@ -657,11 +664,12 @@ Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float
 void bind_encoder(nb::module_& m) {
   m.attr("ISAS") = nb::make_tuple("avx512", "avx2", "neon", "portable");
   nb::class_<spm::Words>(m, "Words")
-      .def(nb::new_([](nb::object rules, int isa) { return read_words(rules, isa).release(); }),
-           "rules"_a, "isa"_a)
+      .def(nb::new_([](nb::object rules, int isa) { return read_words(rules, isa).release(); }), "rules"_a,
+           "isa"_a)
       .def("ends", &ends_of_words, "text"_a)
       .def("may_cut", &spm::Words::may_cut, "left"_a, "right"_a);
-  m.def("supports", [](int isa) { return spm::supports(spm::Isa(isa)); }, "isa"_a);
+  m.def(
+      "supports", [](int isa) { return spm::supports(spm::Isa(isa)); }, "isa"_a);
   auto encoder =
       nb::class_<Encoder>(m, "Encoder")
           .def(nb::new_(&make_encoder), "pieces"_a, "ranks"_a, "ids"_a, "user_defined"_a, "unused"_a,
@@ -673,8 +681,8 @@ void bind_encoder(nb::module_& m) {
                       "all_specials"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a,
                       "double_bos_warning"_a, "source"_a, "remake"_a, nb::rv_policy::take_ownership)
           .def_static("unigram", &make_unigram_encoder, "pieces"_a, "scores"_a, "ids"_a, "unknown_score"_a,
-                      "unknown_id"_a, "byte_ids"_a, "doubles"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a,
-                      "eos"_a, "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a,
+                      "unknown_id"_a, "byte_ids"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a,
+                      "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a,
                       "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
                       "source"_a, "remake"_a, nb::rv_policy::take_ownership)
           .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a,

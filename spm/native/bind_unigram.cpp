@@ -63,7 +63,8 @@ nb::object follow(const spm::Unigram<Sums>& unigram, Numbers ids, typename Sums:
 template <class Sums>
 void bind(nb::module_& m, const char* name) {
   nb::class_<spm::Unigram<Sums>>(m, name)
-      .def(nb::new_(&make<Sums>), "pieces"_a, "scores"_a, "ids"_a, "unknown_score"_a, "unknown_id"_a, "byte_ids"_a)
+      .def(nb::new_(&make<Sums>), "pieces"_a, "scores"_a, "ids"_a, "unknown_score"_a, "unknown_id"_a,
+           "byte_ids"_a)
       .def("settle", &settle<Sums>, "unit"_a)
       .def("decide", &decide<Sums>, "text"_a, "sum"_a)
       .def("follow", &follow<Sums>, "ids"_a, "sum"_a);

@@ -41,7 +41,8 @@ class CutEncoder : public Encoder {
 
   // Appends the ids of a text of any bytes in which spaces are ▁ already, more slowly; and, if asked
   // for, where they stand.
-  void encode_exactly(std::string_view text, Ids& ids, std::vector<Span>* spans, Scratch& scratch) const override {
+  void encode_exactly(std::string_view text, Ids& ids, std::vector<Span>* spans,
+                      Scratch& scratch) const override {
     const char *begin = text.data(), *end = begin + text.size();
     while (begin < end) {
       const char* next = end_of_unit(begin, end);
@@ -182,7 +183,7 @@ class CutEncoder : public Encoder {
 // A user-defined piece may span the border between spaces and what follows, and apart the two sides
 // may need a byte that has no piece.
 inline bool spaces_may_be_parted(const Vocabulary& vocabulary) {
-  const int32_t (&bytes)[256] = vocabulary.byte_ids;
+  const int32_t(&bytes)[256] = vocabulary.byte_ids;
   bool lacks_bytes = vocabulary.unknown_id < 0 && *std::min_element(bytes, bytes + 256) < 0;
   auto has_space = [](auto& piece) { return piece.first.find(' ') != std::string::npos; };
   return !lacks_bytes &&

@@ -4,7 +4,8 @@
 //             found in the table: their ids are copied; not found: merged, and remembered
 //
 // Where units end is the business of those that inherit: the cut lemma for vocabularies that merge by
-// scores (cut_encoder.hpp), the words of a pre-tokenizer (word_encoder.hpp).
+// scores (cut_encoder.hpp), and for sums of scores (unigram_encoder.hpp); the words of a pre-tokenizer
+// (word_encoder.hpp).
 #pragma once
 
 #include <atomic>
@@ -259,7 +260,8 @@ class Encoder {
   }
 
   template <class EncodeOther>
-  void encode_units(const Units& units, size_t n, Ids& ids, Scratch& scratch, EncodeOther encode_other) const {
+  void encode_units(const Units& units, size_t n, Ids& ids, Scratch& scratch,
+                    EncodeOther encode_other) const {
     int32_t* out = ids.room(room_for(size_t(units.begins[n] - units.begins[0])));
     for (size_t i = 0; i < n; i++) {
       const char *begin = units.begins[i], *cut = units.begins[i + 1];

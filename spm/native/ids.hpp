@@ -46,7 +46,8 @@ class Ids {
     if (!data) throw std::bad_alloc();
     data_ = data;
     capacity_ = capacity;
-    ask_for_huge_pages(data_, capacity_ * sizeof(int32_t));  // a fault for every thousand ids is a tenth of the time
+    ask_for_huge_pages(data_,
+                       capacity_ * sizeof(int32_t));  // a fault for every thousand ids is a tenth of the time
   }
 
   size_t size_ = 0, capacity_ = 0;

@@ -1,7 +1,8 @@
 // Pieces and merges as a BPE vocabulary spells them -> symbols and pairs of symbols.
 //
-// Byte-level vocabularies spell bytes in GPT-2's alphabet, others spell text as it is, with ▁ for spaces. A merge is spelled "left right": the first space behind
-// the first byte parts the halves. Of equal merges the first counts, of equal pieces the last.
+// Byte-level vocabularies spell bytes in GPT-2's alphabet, others spell text as it is, with ▁ for spaces.
+// A merge is spelled "left right": the first space behind the first byte parts the halves. Of equal merges
+// the first counts, of equal pieces the last.
 #pragma once
 
 #include <deque>
@@ -52,7 +53,8 @@ class TextNumbers {
     if (uint32_t number = slots_[first_slot(hash)].number; number != kNoSymbol) prefetch(&texts_[number]);
   }
   void fetch_text(uint64_t hash) const {
-    if (uint32_t number = slots_[first_slot(hash)].number; number != kNoSymbol) prefetch(texts_[number].data());
+    if (uint32_t number = slots_[first_slot(hash)].number; number != kNoSymbol)
+      prefetch(texts_[number].data());
   }
 
   size_t size() const { return texts_.size(); }
@@ -128,7 +130,8 @@ class Merges {
       h.left = merges[i].substr(0, space);
       h.right = space == merges[i].npos ? std::string_view{} : merges[i].substr(space + 1);
       h.joined.assign(h.left).append(h.right);
-      h.hashes[0] = texts_.hash(h.joined), h.hashes[1] = texts_.hash(h.left), h.hashes[2] = texts_.hash(h.right);
+      h.hashes[0] = texts_.hash(h.joined), h.hashes[1] = texts_.hash(h.left),
+      h.hashes[2] = texts_.hash(h.right);
     }
     visit_hashes(n, [&](uint64_t hash) { texts_.fetch_slot(hash); });
     visit_hashes(n, [&](uint64_t hash) { texts_.fetch_view(hash); });

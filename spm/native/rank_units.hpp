@@ -40,7 +40,8 @@ class WholeWords {
   };
   size_t find_slot(std::string_view text, uint64_t hash) const {
     size_t mask = slots_.size() - 1, i = hash >> 20 & mask;
-    while (slots_[i].word != kNoSymbol && (slots_[i].tag != uint32_t(hash) || this->text(slots_[i].word) != text))
+    while (slots_[i].word != kNoSymbol &&
+           (slots_[i].tag != uint32_t(hash) || this->text(slots_[i].word) != text))
       i = (i + 1) & mask;
     return i;
   }

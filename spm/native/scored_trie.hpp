@@ -87,7 +87,7 @@ class ScoredTrie {
   static constexpr uint32_t kRoot = 0, kTaken = 1 << 8;
   static constexpr int kBaseShift = 9;
   static constexpr size_t kBlock = 256, kMostSlots = size_t(1) << 23;
-  static constexpr size_t kTries = 32;     // free slots that a node tries
+  static constexpr size_t kTries = 32;  // free slots that a node tries
   static constexpr Code kBasicPlane = 0x10000;
   static constexpr uint8_t kPatience = 8;  // times that a free slot is tried in vain
 

@@ -36,7 +36,7 @@ constexpr Rank kNoRank = std::numeric_limits<uint32_t>::max();
 struct Mergeable {
   std::string text;  // space form
   Rank rank;         // the smallest merges first; equal ranks are tied
-  int32_t id;  // -1: it is spelled like what is no piece
+  int32_t id;        // -1: it is spelled like what is no piece
 };
 
 // Which merge two neighbours are, kNoSymbol if none, and when it is its turn.
@@ -206,11 +206,11 @@ inline bool is_character(std::string_view text, Code& code) {
 
 // Symbols that merge by the rank of a pair: what `read_merges` (merges.hpp) makes of a vocabulary.
 struct RankedMerges {
-  std::vector<int32_t> ids;               // of each symbol; -1: it has none
+  std::vector<int32_t> ids;  // of each symbol; -1: it has none
   std::vector<std::pair<Code, Symbol>> characters;
-  std::vector<PairTable::Pair> pairs;     // merges are their ranks
-  std::vector<Symbol> made;               // by each merge
-  bool bytes = false;                     // characters are bytes
+  std::vector<PairTable::Pair> pairs;  // merges are their ranks
+  std::vector<Symbol> made;            // by each merge
+  bool bytes = false;                  // characters are bytes
 };
 
 class Symbols {
@@ -302,7 +302,7 @@ class Symbols {
   std::vector<int32_t> ids_;
   std::vector<Rank> ranks_;   // of pieces, and kNoRank for all that is none; empty: a merge is its rank
   std::vector<Symbol> made_;  // empty: a merge makes the symbol of its own number
-  unsigned small_bits_ = 7;    // how many bits small codes have
+  unsigned small_bits_ = 7;   // how many bits small codes have
   std::vector<Bigram> small_;
 };
 

@@ -64,14 +64,16 @@ class UnigramEncoder : public CutEncoder {
     for (size_t begin = 0; begin < text.size();) {
       std::string_view part = text.substr(begin, next_cut(text, std::min(begin + size, text.size())) - begin);
       size_t done = encode_draft(part, prefix && begin == 0, sum, ids, scratch);
-      if (done == 0 && size == kShortDraft) decide(part, prefix && begin == 0, sum, ids, scratch), done = part.size();
+      if (done == 0 && size == kShortDraft)
+        decide(part, prefix && begin == 0, sum, ids, scratch), done = part.size();
       size = done < part.size() ? kShortDraft : kDraft;
       begin += done;
     }
     scratch.work.draft.sum = sum;
   }
 
-  void encode_exactly(std::string_view text, Ids& ids, std::vector<Span>* spans, Scratch& scratch) const override {
+  void encode_exactly(std::string_view text, Ids& ids, std::vector<Span>* spans,
+                      Scratch& scratch) const override {
     UnigramDraft& draft = scratch.work.draft;
     Sum sum = Sum(draft.sum);
     unigram_.decide(text, sum, ids, spans, draft.work);
@@ -82,7 +84,7 @@ class UnigramEncoder : public CutEncoder {
   static constexpr size_t kDraft = 1024, kShortDraft = 128;  // bytes
   static constexpr Code kFirstWithoutSpaces = 0x800;         // what takes three bytes
   static constexpr size_t kFewJoins = 1024;
-  static constexpr size_t kMaxWord = 48;                     // bytes of what is likely to come again
+  static constexpr size_t kMaxWord = 48;  // bytes of what is likely to come again
 
   // A unit that was open is not tried again.
   void merge_and_remember(std::string_view unit, const Key& key, Ids& ids, Scratch& scratch) const override {
@@ -140,7 +142,8 @@ class UnigramEncoder : public CutEncoder {
       done = is_first ? part.data() + unit.size() - 1 : unit.data() + unit.size();
       from = at;
     }
-    if (!append(draft.ids.data() + from, draft.ids.size() - from, sum, ids)) return size_t(done - part.data());
+    if (!append(draft.ids.data() + from, draft.ids.size() - from, sum, ids))
+      return size_t(done - part.data());
     return part.size();
   }
 
@@ -164,11 +167,13 @@ class UnigramEncoder : public CutEncoder {
 };
 
 template <class Sums>
-std::unique_ptr<Encoder> unigram_encoder(UnigramVocabulary vocabulary, uint64_t seed, Isa isa, size_t memory) {
+std::unique_ptr<Encoder> unigram_encoder(UnigramVocabulary vocabulary, uint64_t seed, Isa isa,
+                                         size_t memory) {
   std::vector<Mergeable> pieces, characters;
   std::vector<const ScoredPiece*> best_first;
   for (const ScoredPiece& piece : vocabulary.pieces) best_first.push_back(&piece);
-  std::stable_sort(best_first.begin(), best_first.end(), [](auto* a, auto* b) { return a->score > b->score; });
+  std::stable_sort(best_first.begin(), best_first.end(),
+                   [](auto* a, auto* b) { return a->score > b->score; });
   for (const ScoredPiece* piece : best_first) {
     pieces.push_back({piece->text, Rank(pieces.size()), piece->id});
     if (Code code; is_character(pieces.back().text, code)) characters.push_back(pieces.back());

@@ -1,5 +1,5 @@
-// One unit -> ids, from the definition and without remembering anything: what is common to all that merge.
-// Neighbours in a row of symbols merge, and what no longer does is spelled.
+// One unit -> ids, from the definition and without remembering anything: what is common to all families.
+// Symbols become pieces, by merging or by the best path, and what is no piece is spelled.
 #pragma once
 
 #include <limits>

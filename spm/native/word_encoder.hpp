@@ -86,14 +86,15 @@ inline std::vector<Mergeable> results_of(const Merges& merges) {
 }
 
 // The encoder of a vocabulary that merges by the ranks of pairs: in words, or if it has none in lines.
-inline std::unique_ptr<Encoder> rank_encoder(const RankVocabulary& vocabulary, std::unique_ptr<const Words> words,
-                                             uint64_t seed, Isa isa, size_t memory) {
+inline std::unique_ptr<Encoder> rank_encoder(const RankVocabulary& vocabulary,
+                                             std::unique_ptr<const Words> words, uint64_t seed, Isa isa,
+                                             size_t memory) {
   Merges merges(vocabulary, seed);
   std::vector<Mergeable> results = words ? std::vector<Mergeable>{} : results_of(merges);
   auto units = std::make_unique<RankUnits>(vocabulary, std::move(merges), seed);
   if (!words)
-    return std::make_unique<CutEncoder>(std::move(units), results, std::vector<int32_t>{}, -1, false, seed, isa,
-                                        memory, kMostKnown);
+    return std::make_unique<CutEncoder>(std::move(units), results, std::vector<int32_t>{}, -1, false, seed,
+                                        isa, memory, kMostKnown);
   std::vector<KnownPiece> known;
   for (size_t id = 0; id < std::min(kMostKnown, vocabulary.pieces.size()); id++) {
     std::string text;

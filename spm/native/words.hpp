@@ -13,19 +13,19 @@
 //
 // The pattern of words, alternatives in order:
 //
-//     contraction      's 't 're 've 'm 'll 'd                          in lower or in any case, or behind letters
-//     letters          led by one character that is none, or by a space
-//     numbers          so many at most, or all of them and led by a space
-//     others           led by a space, and with the newlines (and slashes) behind them
-//     white space      up to its last newline; or all but its last character, which leads what follows
+//     contraction      's 't 're 've 'm 'll 'd                          in lower or in any case, or behind
+//     letters letters          led by one character that is none, or by a space numbers          so many at
+//     most, or all of them and led by a space others           led by a space, and with the newlines (and
+//     slashes) behind them white space      up to its last newline; or all but its last character, which
+//     leads what follows
 //
 // What a character is, is one look into a table of classes. All is found in one pass, and no character is
 // looked at more often than a fixed number of times.
 //
 // Safe borders. Where a run of the first stage ends, and where it begins if nothing leads it. Where x is no
-// white space and y is, a word ends whatever stands around: only newlines
-// behind others belong to them. Where x is a letter and y one of the others, unless y is the apostrophe
-// of a contraction behind letters. And where x is a newline and y a letter, if white space ends with its
+// white space and y is, a word ends whatever stands around: only newlines behind others belong to them.
+// Where x is a letter and y one of the others, unless y is the apostrophe of a contraction behind
+// letters. And where x is a newline and y a letter, if white space ends with its
 // last newline. So a text may be cut there, and each side has the words that it has in the whole.
 #pragma once
 
@@ -135,9 +135,9 @@ struct WordsStage {
   Class others = 0;
   Class behind_others = 0;
   Contractions contractions = Contractions::none;
-  bool newlines = false;         // white space up to its last newline is a word
-  bool cases = false;            // a word of letters ends before A-Z behind a-z
-  bool sign_and_ascii = false;   // [!-/:-@[-`{-~][A-Za-z]+ is a word
+  bool newlines = false;        // white space up to its last newline is a word
+  bool cases = false;           // a word of letters ends before A-Z behind a-z
+  bool sign_and_ascii = false;  // [!-/:-@[-`{-~][A-Za-z]+ is a word
 };
 
 struct Stage {
@@ -172,14 +172,14 @@ class Words {
     if (ends_run(left, right)) return true;
     if (!words_ || (left & right & counted_)) return false;
     Class letters = words_->letters & ~words_->others, others = words_->others & ~words_->letters;
-    if (right & kWhite) return !(left & kWhite) && !((left & words_->others) && (right & words_->behind_others));
+    if (right & kWhite)
+      return !(left & kWhite) && !((left & words_->others) && (right & words_->behind_others));
     if (left & kNewline) return (right & words_->letters) && words_->newlines;
     bool contracts = y == '\'' && words_->contractions == Contractions::behind;
     return (left & letters) && (right & others) && !contracts;
   }
 
  private:
-
   struct Read {
     Class is;
     unsigned size;
@@ -243,7 +243,8 @@ class Words {
     for (const char* p = begin; p < end;) {
       Read c = read(p);
       const char* first = p;
-      if ((c.is & stage.led) && p + c.size < end && (read(p + c.size).is & stage.set)) first += c.size;
+      if ((c.is & stage.led) && p + c.size < end && (read(p + c.size).is & stage.set))
+        first += c.size;
       else if (!(c.is & stage.set)) {
         p += c.size;
         continue;
@@ -310,7 +311,8 @@ class Words {
   void write_words(const WordsStage& stage, const char* begin, const char* end, const char* base,
                    uint32_t*& out) const {
     if ((stage.others & kAnySign) != kAnySign || !stage.numbers)  // not every character is matched
-      return split_words(stage, begin, end, [&](const char*, const char* to) { *out++ = uint32_t(to - base); });
+      return split_words(stage, begin, end,
+                         [&](const char*, const char* to) { *out++ = uint32_t(to - base); });
     for (const char* p = begin; p < end;) {
       uint64_t begins = end - p > 64 ? ascii_begins(stage, p) : 0;
       const uint32_t at = uint32_t(p - base);
@@ -377,8 +379,8 @@ class Words {
     return begins;
   }
 
-  static void part_contractions(const WordsStage& stage, const char* p, uint64_t apostrophes, uint64_t behind_letters,
-                                uint64_t& begins) {
+  static void part_contractions(const WordsStage& stage, const char* p, uint64_t apostrophes,
+                                uint64_t behind_letters, uint64_t& begins) {
     const bool behind = stage.contractions == Contractions::behind;
     for (unsigned last = 0; apostrophes; apostrophes &= apostrophes - 1) {
       const unsigned at = unsigned(std::countr_zero(apostrophes));
@@ -465,10 +467,18 @@ class Words {
       return upper ? char(p[i] | 0x20) : p[i];
     };
     switch (letter(1)) {
-      case 's': case 't': case 'm': case 'd': return 2;
-      case 'r': case 'v': return letter(2) == 'e' ? 3 : 0;
-      case 'l': return letter(2) == 'l' ? 3 : 0;
-      default: return 0;
+      case 's':
+      case 't':
+      case 'm':
+      case 'd':
+        return 2;
+      case 'r':
+      case 'v':
+        return letter(2) == 'e' ? 3 : 0;
+      case 'l':
+        return letter(2) == 'l' ? 3 : 0;
+      default:
+        return 0;
     }
   }
 

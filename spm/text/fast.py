@@ -145,7 +145,6 @@ def _unigram(dialect: SentencePiece, standing: Standing, cache_bytes: int) -> An
         standing.unknown_score,
         unknown_id=unknown["unknown_id"],
         byte_ids=np.array(unknown["byte_ids"], np.int32),
-        doubles=False,
         **_normalizing(dialect),
         **_common(dialect, cache_bytes),
     )

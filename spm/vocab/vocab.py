@@ -1,8 +1,8 @@
 """A vocabulary: what every id spells, how eagerly it merges, and what kind of piece it is.
 
-A `Vocab` is data and nothing else. It is made once, by `vocab_from_gguf` or
-`vocab_from_sentencepiece`, checked while it is made, and never changes. Two vocabularies are the
-same exactly if their fingerprints are.
+A `Vocab` is data and nothing else. It is made once, by `vocab_from_gguf`,
+`vocab_from_sentencepiece` or `vocab_from_hf`, checked while it is made, and never changes. Two
+vocabularies are the same exactly if their fingerprints are.
 """
 
 from __future__ import annotations
