@@ -40,6 +40,8 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, for which GGUF has no name"
         )
+    if vocab.pipeline is not None:
+        raise VocabError(f"{vocab.source}: a tokenizer.json, for whose steps GGUF has no keys")
     keys: dict[str, MetadataValue] = {
         "model": _MODELS[vocab.family],
         "tokens": list(vocab.pieces),

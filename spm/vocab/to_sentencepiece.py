@@ -21,6 +21,8 @@ def model_bytes(vocab: Vocab) -> bytes:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, which no .model holds"
         )
+    if vocab.pipeline is not None:
+        raise VocabError(f"{vocab.source}: a tokenizer.json, whose steps no .model holds")
     if vocab.lacks or vocab.normalization is None:
         raise VocabError(
             f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is unknown"
