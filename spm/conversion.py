@@ -25,7 +25,7 @@ _HARD: Final = (
     *(" ", "   ", "\n", "\t", "\r\n", "\u3000", "\u00a0", "▁", "\0", "\u200b", "\ufeff"),
     "Hello world",
     "  two  spaces  and   three   ",
-    "a\n\n\nb \n c\t\td\ve\ff\x85g\u2028h",
+    "a\n\n\nb \n c\t\td\ve\ff\x85g\u2028h\u3000i",
     "aaaaaaaaaaaaaaaaaaaaaaaaa =========== ---------",
     "I'll we've DON'T it's '90s 'tis 'ſ İSTANBUL",
     "3.14159 1234567 1,000,000 ½ ² ٣٤٥",
@@ -85,10 +85,16 @@ def _check(target: Path, original: Encoder, copy: Encoder, parse_special: bool) 
     i = _first_difference(expected, found)
     if i is None:
         return
+    at = _common(expected[i].tolist(), found[i].tolist())  # ids that are equal tell nothing
     raise VocabError(
         f"{one_line(target)}: not written, since {texts[i][:40]!r} would have ids"
-        f" {found[i].tolist()[:8]}, expected {expected[i].tolist()[:8]}"
+        f" {found[i].tolist()[at:][:8]}, expected {expected[i].tolist()[at:][:8]}"
     )
+
+
+def _common(expected: list[int], found: list[int]) -> int:
+    """How many ids are equal before the first that is not."""
+    return next((i for i, (a, b) in enumerate(zip(expected, found)) if a != b), 0)
 
 
 def _probes(vocab: Vocab, parse_special: bool) -> Iterator[str]:

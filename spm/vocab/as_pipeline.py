@@ -11,12 +11,14 @@ Each family has a way that comes as near as the components of a tokenizer.json a
 
 Not every vocabulary can be said so: pairs have ranks here, where SPM asks for the score of what
 results, so of two pairs with one result, or one score, the left one need not merge first. Whoever
-writes the file has to hold it against the original.
+writes the file has to hold it against the original. What no such comparison shows: tokenizers knows
+characters that Unicode got after version 15, llama.cpp does not, and takes them for no letters.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, NoReturn
@@ -31,6 +33,8 @@ from spm.vocab.pretokenizers import PRE_TOKENIZERS
 from spm.vocab.vocab import SPACE, Family, Normalization, TokenType, Vocab
 
 MAX_RESULT_BYTES: Final = 7999  # of what merges: sentencepiece's kMaxPieceSize
+
+Merge = tuple[int, int, int]  # the ids of both halves and of what results
 
 _MARK: Final = SPACE.decode()
 _ADDED: Final = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED)
@@ -160,25 +164,25 @@ def _decoders(rules: Normalization) -> Iterator[hf.Decoder]:
         yield hf.StripDecoder(" ", start=1, stop=0)
 
 
-def _merges_by_score(
-    vocab: Vocab, pieces: Sequence[str], dialect: str
-) -> Iterator[tuple[int, int, int]]:
+def _merges_by_score(vocab: Vocab, pieces: Sequence[str], dialect: str) -> list[Merge]:
     """Every way to part a piece into two others, the best score first.
 
-    Of one result's pairs the one with the longer left half goes first: the right one is mostly what
-    a run of equal characters leaves over at its end.
+    Of equal scores the leftmost merges first, which is to say that what merged before goes on: so
+    the longest left half is the best rank.
     """
+    scores = vocab.scores.tolist()
+    found = _halves(vocab, pieces, dialect)
+    return sorted(found, key=lambda merge: (-scores[merge[2]], -len(pieces[merge[0]])))
+
+
+def _halves(vocab: Vocab, pieces: Sequence[str], dialect: str) -> Iterator[Merge]:
     never = _never_merged(dialect)
     ids = {piece: i for i, piece in enumerate(pieces) if vocab.types[i] not in never}
-    sizes = sorted({len(piece) for piece in ids}, reverse=True)
-    order = np.argsort(-vocab.scores, kind="stable").tolist()
-    for i in order:
-        piece = pieces[i]
-        if piece not in ids or len(piece) < 2:
-            continue
+    sizes = sorted({len(piece) for piece in ids})
+    for piece, i in ids.items():
         if len(vocab.pieces[i]) > MAX_RESULT_BYTES:
             _refuse(vocab, f"piece {quoted(vocab.pieces[i])} of more than {MAX_RESULT_BYTES} bytes")
-        for size in sizes:
+        for size in sizes[: bisect_left(sizes, len(piece))]:
             left, right = ids.get(piece[:size]), ids.get(piece[size:])
             if left is not None and right is not None:
                 yield left, right, i
@@ -276,7 +280,7 @@ def _bpe(vocab: Vocab, pieces: Sequence[str], dialect: str) -> Stages:
     return Stages((), (*splits, letters), model, (letters,))
 
 
-def _merges_by_rank(vocab: Vocab) -> Iterator[tuple[int, int, int]]:
+def _merges_by_rank(vocab: Vocab) -> Iterator[Merge]:
     """Of a merge that stands twice, llama.cpp takes the first, tokenizers the last."""
     ids = vocab.piece_to_id
     for merge in dict.fromkeys(vocab.merges):

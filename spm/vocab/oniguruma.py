@@ -4,7 +4,7 @@ Most of the syntax is common to both. What is not:
 
     \p{Upper}+      (?:(?![a-z])\p{L})+      a letter that is not a to z
     (?i:ll|[st])    (?:[lL][lL]|[stST])      in ASCII alone: Oniguruma would take ſ for an s
-    \uac00          the character            so that the file shows it
+    [\u0800-一]     (?:(?!\s)[ࠀ-一])         white space beyond ASCII is in no range of llama.cpp's
     \Z              \z                       the end, also behind a line feed
 
 Two things are not said: what is searched from the right, and llama.cpp's idea of Han.
@@ -23,6 +23,8 @@ _IN_SET: Final = r"(?:\\.|[^]\\])*"
 _CASED: Final = re.compile(
     rf"\[{_IN_SET}\\p\{{(?:Upper|Lower)\}}{_IN_SET}\]|\\p\{{(?:Upper|Lower)\}}"
 )
+_SET: Final = re.compile(rf"\[(?!\^){_IN_SET}\]")
+_SPACES: Final = "\u1680\u2000\u2028\u202f\u205f\u3000"  # one of each block
 _POINT: Final = re.compile(r"\\u([0-9a-f]{4})")
 
 
@@ -32,6 +34,8 @@ def oniguruma(pattern: str) -> str | None:
         return None
     pattern = _NO_CASE.sub(_both_cases, pattern)
     pattern = _CASED.sub(_without_the_other_case, pattern)
+    if r"\p{" not in pattern:
+        pattern = _SET.sub(_without_spaces, pattern)
     return _POINT.sub(lambda found: chr(int(found[1], 16)), pattern).replace(r"\Z", r"\z")
 
 
@@ -41,6 +45,12 @@ def _both_cases(group: re.Match[str]) -> str:
         return f"[{letters}{letters.upper()}]"
 
     return f"(?:{_SET_OR_LETTER.sub(both, group[1])})"
+
+
+def _without_spaces(found: re.Match[str]) -> str:
+    if re.search(found[0], _SPACES):
+        return rf"(?:(?!\s){found[0]})"
+    return found[0]
 
 
 def _without_the_other_case(found: re.Match[str]) -> str:

@@ -36,12 +36,12 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
 
     Raises VocabError for what GGUF has no key for.
     """
+    if vocab.pipeline is not None:
+        raise VocabError(f"{vocab.source}: a tokenizer.json, for whose steps GGUF has no keys")
     if vocab.family not in _MODELS:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, for which GGUF has no name"
         )
-    if vocab.pipeline is not None:
-        raise VocabError(f"{vocab.source}: a tokenizer.json, for whose steps GGUF has no keys")
     keys: dict[str, MetadataValue] = {
         "model": _MODELS[vocab.family],
         "tokens": list(vocab.pieces),
