@@ -174,8 +174,8 @@ class Tokenizer:
         """Write a Hugging Face `tokenizer.json`; tokenizers 0.23 gives these ids with it.
 
         CONTROL pieces are its special tokens, which a text becomes unless `encode_special_tokens`
-        is set. Raises VocabError, and leaves no file, if a tokenizer.json cannot say what gives
-        these ids.
+        is set. Its decoder is the usual one of the family: spaces at the ends of a text may differ.
+        Raises VocabError, and leaves no file, if a tokenizer.json cannot say what gives these ids.
         """
         before, behind = self._dialect.before, self._dialect.behind
 

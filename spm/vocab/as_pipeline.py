@@ -135,6 +135,8 @@ def _rules(vocab: Vocab) -> Normalization:
     rules = vocab.normalization
     if rules is None or not rules.escape_whitespaces or rules.treat_whitespace_as_suffix:
         _refuse(vocab, "spaces that are not escaped, or ▁ behind words")
+    if vocab.denormalization is not None:
+        _refuse(vocab, "a denormaliser")
     return rules
 
 
