@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ from tests.making import (
     CHAR,
     CONTROL,
     HEAD,
+    UNKNOWN,
     piece,
     pieces,
     trainer_spec,
@@ -146,6 +148,19 @@ def test_scores_are_written_so_that_the_library_reads_them_alike(tmp_path: Path)
     assert first.fingerprint == Tokenizer.from_hf(tmp_path / "b.json").fingerprint
 
 
+def test_a_score_that_no_decimal_says_to_the_library_is_refused(tmp_path: Path) -> None:
+    vocab = '[["<unk>", 0], ["a", -1]]'
+    text = f'{{"model": {{"type": "Unigram", "unk_id": 0, "vocab": {vocab}}}}}'
+    (tmp_path / "a.json").write_text(text)
+    read = Tokenizer.from_hf(tmp_path / "a.json").vocab
+    assert read.pipeline is not None
+    model = hf.Unigram((0.0, -2.0122928619384766), 0, byte_fallback=False)
+    changed = read.reread(pipeline=replace(read.pipeline, model=model))
+
+    with pytest.raises(VocabError, match=r"id 1 has score -2\.0122928619384766, which JSON cannot"):
+        hf_json(changed, "huggingface", (), ())
+
+
 # ---- what a vocabulary has that a tokenizer.json has not
 
 
@@ -183,6 +198,20 @@ def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VocabError, match=r"scores that are not finite"):
         hf_json(vocab, "llama.cpp", (), ())
+
+
+def test_nothing_is_cut_where_no_special_piece_has_two_characters(tmp_path: Path) -> None:
+    keys = {
+        "model": "t5",
+        "unknown_token_id": 0,
+        "eos_token_id": 2,
+        "remove_extra_whitespaces": True,
+    }
+    entries = [piece("\u2047", 0, UNKNOWN), *pieces("▁:-1 e:-2 a:-3 ab:-4")]
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", entries, **keys))
+    content = hf_json(tok.vocab, "llama.cpp", (), ())
+
+    assert None is content["pre_tokenizer"]
 
 
 def test_words_and_characters_are_refused_by_name(tmp_path: Path) -> None:
