@@ -228,11 +228,70 @@ def test_convert_writes_a_file_that_sentencepiece_opens(tmp_path: Path) -> None:
     assert oracle().Encode("Hello  wörld") == copy.Encode("Hello  wörld")
 
 
+@pytest.fixture
+def tokenizer_json(tmp_path: Path) -> Path:
+    """A model of two words behind a normalizer; the name of the file says nothing."""
+    token = {"id": 2, "content": "<s>", "special": True, "normalized": True}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+    stages = {
+        "added_tokens": [{**token, **flags}, {**flags, **token, "id": 3, "content": "A"}],
+        "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"},
+    }
+    stages["added_tokens"][1]["special"] = False
+    path = tmp_path / "words"
+    path.write_text(" \n" + json.dumps(stages, indent=1))
+    return path
+
+
+def test_every_verb_reads_a_tokenizer_json(tokenizer_json: Path, tmp_path: Path) -> None:
+    encoded = json.loads(spm("encode", "--json", tokenizer_json, "b  B").stdout)
+    assert ([1, 1], "huggingface") == (encoded["ids"], encoded["dialect"])
+    assert b"[UNK] b\n" != spm("decode", tokenizer_json, "1").stdout
+    chosen = spm("encode", "--dialect", "huggingface", tokenizer_json, "b")
+    assert (0, b"1\n") == (chosen.returncode, chosen.stdout)
+    refused = spm("encode", "--dialect", "llama.cpp", tokenizer_json, "b").stderr
+    assert refused.endswith(b"is 'llama.cpp', expected 'huggingface' for a tokenizer.json\n")
+    assert 0 == spm("convert", tokenizer_json, tmp_path / "copy.json").returncode
+    copied = json.loads((tmp_path / "copy.json").read_text())
+    assert {"type": "WhitespaceSplit"} == copied["pre_tokenizer"]
+
+
+def test_inspect_shows_the_steps_of_a_tokenizer_json(tokenizer_json: Path) -> None:
+    report = json.loads(spm("inspect", "--json", tokenizer_json).stdout)
+
+    assert "WORD" == report["vocabulary"]["family"]
+    assert ["Lowercase()"] == report["pipeline"]["normalizer"]
+    assert ["2, of which 1 are special"] == report["pipeline"]["added tokens"]
+    assert ["offered"] == [told for told in report["dialects"].values() if ": " not in told]
+    shown = spm("inspect", tokenizer_json).stdout.decode()
+    assert "pre_tokenizer   WhitespaceSplit()" in shown
+    for line in (
+        "there is no decoder: pieces are put together with spaces between them",
+        "1 added tokens come of any text, since they are not special, such as 'A' (id 3)",
+        "1 special tokens are looked for in the normalised text, such as '<s>' (id 2)",
+    ):
+        assert line in shown
+
+
+def test_convert_writes_a_tokenizer_json(tmp_path: Path) -> None:
+    result = spm("convert", MODEL, tmp_path / "copy.json")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    ids = [
+        int(word) for word in spm("encode", tmp_path / "copy.json", "Hello  wörld").stdout.split()
+    ]
+    assert oracle().Encode("Hello  wörld") == ids
+
+
 def test_convert_knows_a_format_by_the_ending_alone(tmp_path: Path) -> None:
     result = spm("convert", MODEL, tmp_path / "copy.bin")
 
     assert (1, b"") == (result.returncode, result.stdout)
-    assert b"copy.bin: the name ends with '.bin', expected .gguf or .model\n" in result.stderr
+    assert (
+        b"copy.bin: the name ends with '.bin', expected .gguf or .model or .json\n" in result.stderr
+    )
 
 
 def test_template_prints_a_chat_as_the_model_reads_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `Tokenizer.unusual` says of vocabularies that were made to be so."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.making import (
     write_vocab,
 )
 
+FUSE = {"type": "Fuse"}
 PLAIN = [*HEAD, *BYTES, *pieces("▁ a b c ab:-1 bc:-2 abc:-3")]
 
 
@@ -89,3 +91,29 @@ def test_llama_2_has_as_many_improper_pieces_as_were_counted_elsewhere(
     found = Tokenizer.from_sentencepiece(path, dialect=dialect).unusual()
     assert any(line.startswith("7947 pieces may merge before a part") for line in found)
     assert any(line.startswith("15 pieces share their score") for line in found)
+
+
+def test_what_a_tokenizer_json_leaves_out_or_does_to_any_text(tmp_path: Path) -> None:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
+    tokens = [
+        {"id": 1, "content": "<s>", "special": True, **flags},
+        {"id": 2, "content": "b", "special": False, **flags},
+    ]
+    content = {
+        "added_tokens": tokens,
+        "normalizer": {"type": "NFC"},
+        "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
+    }
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content))
+    expected = [
+        "there is no decoder: pieces are put together with spaces between them",
+        "1 added tokens come of any text, since they are not special, such as 'b' (id 2)",
+        "1 special tokens are looked for in the normalised text, such as '<s>' (id 1)",
+    ]
+    assert expected == Tokenizer.from_hf(path).unusual()[:3]
+
+    path.write_text(
+        json.dumps({**content, "normalizer": None, "added_tokens": [], "decoder": FUSE})
+    )
+    assert not any("decoder" in line for line in Tokenizer.from_hf(path).unusual())

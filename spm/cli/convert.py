@@ -1,4 +1,4 @@
-"""spm convert MODEL FILE: a vocabulary to a GGUF or a .model, if its ids stay the same."""
+"""spm convert MODEL FILE: a vocabulary to another format, if its ids stay the same."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spm.tokenizer import Tokenizer
 _WRITERS: Final[dict[str, Callable[[Tokenizer, str], None]]] = {
     ".gguf": Tokenizer.to_gguf,
     ".model": Tokenizer.to_sentencepiece,
+    ".json": Tokenizer.to_hf,
 }
 
 

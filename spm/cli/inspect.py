@@ -15,6 +15,7 @@ from spm.cli.source import DIALECTS, add_vocabulary, is_gguf, open_tokenizer
 from spm.errors import VocabError, one_line
 from spm.gguf import GGUF, StringArray
 from spm.vocab import Vocab
+from spm.vocab.pipeline import Pipeline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         tok = open_tokenizer(args)
         report["vocabulary"] = _vocabulary(tok.vocab)
+        if tok.vocab.pipeline is not None:
+            report["pipeline"] = _pipeline(tok.vocab.pipeline)
         report["dialects"] = _dialects(args)
         report["unusual"] = list(tok.unusual())
     except VocabError as error:
@@ -86,6 +89,26 @@ def _vocabulary(vocab: Vocab) -> dict[str, Any]:
     }
 
 
+def _pipeline(steps: Pipeline) -> dict[str, list[str]]:
+    """The components of a tokenizer.json in the order in which a text meets them."""
+    special = sum(token.special for token in steps.added_tokens)
+    ends = steps.post_processor
+    return {
+        "added tokens": [f"{len(steps.added_tokens)}, of which {special} are special"],
+        "normalizer": list(map(_step, steps.normalizers)),
+        "pre_tokenizer": list(map(_step, steps.pre_tokenizers)),
+        "model": [_step(steps.model)],
+        "post_processor": [f"{list(ends.before)} before, {list(ends.behind)} behind a text"],
+        "decoder": list(map(_step, steps.decoders or ())),
+    }
+
+
+def _step(step: object) -> str:
+    """A component as Python shows it, cut where it becomes long."""
+    shown = repr(step)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
+
+
 def _dialects(args: argparse.Namespace) -> dict[str, str]:
     """Which dialects the file offers, and why it does not offer the others."""
     offered = {}
@@ -100,8 +123,10 @@ def _dialects(args: argparse.Namespace) -> dict[str, str]:
 
 def _print(report: dict[str, Any], each_tensor: bool) -> None:
     print(report["file"])
-    for section in ("vocabulary", "dialects"):
-        _print_section(section, report.get(section, {}))
+    _print_section("vocabulary", report.get("vocabulary", {}))
+    steps = report.get("pipeline", {})
+    _print_section("pipeline", {name: "  ".join(shown) or "none" for name, shown in steps.items()})
+    _print_section("dialects", report.get("dialects", {}))
     if unusual := report.get("unusual"):
         print("\nunusual", *map(one_line, unusual), sep="\n  ")
     if "gguf" not in report:

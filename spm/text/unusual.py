@@ -12,6 +12,7 @@ from spm.text.dialect import Dialect, encode
 from spm.text.family import ScoreMerging
 from spm.text.utf8 import characters, is_utf8
 from spm.vocab import TokenType, Vocab
+from spm.vocab.pipeline import Pipeline
 from spm.vocab.vocab import byte_piece
 
 _NOT_FOR_TEXT = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE, TokenType.UNUSED)
@@ -20,7 +21,9 @@ _NOT_FOR_TEXT = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.BYTE, TokenType
 def unusual(dialect: Dialect) -> Iterator[str]:
     """One line for each finding, with an example."""
     vocab = dialect.vocab
-    if vocab.lacks:
+    if vocab.pipeline is not None:
+        yield from _pipeline(vocab.pipeline, vocab)
+    elif vocab.lacks:
         yield f"{vocab.lacks} is missing: there is no sentencepiece dialect"
     yield from _malformed(vocab)
     yield from _missing_bytes(vocab)
@@ -33,6 +36,18 @@ def unusual(dialect: Dialect) -> Iterator[str]:
 def _found(ids: list[int], vocab: Vocab, what: str) -> Iterator[str]:
     if ids:
         yield f"{len(ids)} {what}, such as {quoted(vocab.pieces[ids[0]])} (id {ids[0]})"
+
+
+def _pipeline(steps: Pipeline, vocab: Vocab) -> Iterator[str]:
+    """What a tokenizer.json leaves out, or does not do as its reader would think."""
+    if steps.decoders is None:
+        yield "there is no decoder: pieces are put together with spaces between them"
+    added = steps.added_tokens
+    plain = [token.id for token in added if not token.special]
+    yield from _found(plain, vocab, "added tokens come of any text, since they are not special")
+    normal = [token.id for token in added if token.special and token.normalized]
+    if steps.normalizers:
+        yield from _found(normal, vocab, "special tokens are looked for in the normalised text")
 
 
 def _malformed(vocab: Vocab) -> Iterator[str]:

@@ -129,7 +129,7 @@ def read_json(path: Path) -> At:
         value = json.loads(
             data.decode(),
             object_pairs_hook=_members,
-            parse_float=_float,
+            parse_float=as_serde_reads,
             parse_constant=_no_constant,
         )
     except RecursionError:
@@ -151,7 +151,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _float(text: str) -> float:
+def as_serde_reads(text: str) -> float:
     """A decimal as serde_json reads it: up to 64 bits of digits, then one scaling by a power of 10.
 
     Both steps round, so the last bit may differ from the nearest float's.

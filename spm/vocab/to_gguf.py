@@ -36,6 +36,8 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
 
     Raises VocabError for what GGUF has no key for.
     """
+    if vocab.pipeline is not None:
+        raise VocabError(f"{vocab.source}: a tokenizer.json, for whose steps GGUF has no keys")
     if vocab.family not in _MODELS:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, for which GGUF has no name"

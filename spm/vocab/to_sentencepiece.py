@@ -17,6 +17,8 @@ _ROLE_FIELDS: Final = {"unk": 45, "bos": 46, "eos": 47, "pad": 48}  # the spelli
 
 def model_bytes(vocab: Vocab) -> bytes:
     """A serialized `ModelProto`. Raises VocabError for what a `.model` cannot say."""
+    if vocab.pipeline is not None:
+        raise VocabError(f"{vocab.source}: a tokenizer.json, whose steps no .model holds")
     if vocab.family not in _MODEL_TYPES:
         raise VocabError(
             f"{vocab.source}: the vocabulary is {vocab.family.value}, which no .model holds"
