@@ -24,7 +24,7 @@ test-pure *args:
 [unix]
 coverage:
     SPM_SHARED=nowhere SPM_NATIVE=0 SPM_EXPECT="pure Python" coverage run -p -m pytest -q -x
-    SPM_SHARED=nowhere SPM_NATIVE=1 coverage run -p -m pytest -q -x tests/test_native.py tests/test_fast.py tests/test_native_decode.py tests/test_tokenizer.py
+    SPM_SHARED=nowhere SPM_NATIVE=1 coverage run -p -m pytest -q -x tests/test_native.py tests/test_fast.py tests/test_native_decode.py tests/test_native_unigram.py tests/test_fast_bpe.py tests/test_families.py tests/test_tokenizer.py
     coverage combine -q
     coverage report --include='spm/gguf/*,spm/vocab/*,spm/text/*' --fail-under=100 --show-missing --skip-covered
 
