@@ -31,7 +31,6 @@ looked up byte by byte there, and bytes that are no pieces either are dropped wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -43,17 +42,12 @@ from spm.text.pretokenize import last_boundary, words
 from spm.text.spm import merge_by
 from spm.text.token import Stretch, Token, locate
 from spm.text.unicode import code_points
-from spm.text.utf8 import characters
+from spm.text.utf8 import BEYOND_UNICODE, CLIPPED, characters
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.pretokenizers import PRE_TOKENIZERS
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
 MAX_SHOWN_BYTES: Final = 1 << 24  # of one piece; the longest real ones show some 1,000
-
-_BEYOND_UNICODE: Final = re.compile(rb"\xf4[\x90-\xbf][\x80-\xbf]{2}|[\xf5-\xf7][\x80-\xbf]{3}")
-_UNFINISHED: Final = re.compile(  # a character that has just begun, at the end of a text
-    rb"(?:[\xc0-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf7][\x80-\xbf]{0,2})\Z"
-)
 
 
 class Bpe:
@@ -136,7 +130,7 @@ class Bpe:
 
     def settled(self, text: bytes, begin: int, end: int) -> int:
         """The last place where a word ends and the next begins, whatever stands further away."""
-        clipped = _UNFINISHED.search(text, max(end - 3, begin), end)
+        clipped = CLIPPED.search(text, max(end - 3, begin), end)
         string, origin = code_points(text[begin : clipped.start() if clipped else end], begin)
         return origin[last_boundary(string, self.pre)]
 
@@ -202,11 +196,11 @@ def _spelled(piece: bytes) -> bytes:
 def _check_pieces(vocab: Vocab) -> None:
     """llama.cpp ends on what is no text, and what a piece shows must have bounds."""
     long = [i for i, piece in enumerate(vocab.pieces) if len(piece) ** 2 > MAX_SHOWN_BYTES]
-    if not long and not _BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
+    if not long and not BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
         return
     for i in vocab.ids_of_type(TokenType.NORMAL):
         piece = vocab.pieces[i]
-        if _BEYOND_UNICODE.search(piece):
+        if BEYOND_UNICODE.search(piece):
             found, expected = "a code point beyond U+10FFFF", "none"
         elif len(piece) * _strangers(piece) > MAX_SHOWN_BYTES:
             found = f"{_strangers(piece)} characters that are not of GPT-2's alphabet"
