@@ -17,11 +17,15 @@ from typing import Final, NamedTuple
 from spm.errors import EncodeError
 from spm.text.utf8 import wide_code_points
 
-# PropList.txt, White_Space
-_WHITE_SPACE: Final = {
-    *(*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)),
-    *(0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
-}
+WHITE_SPACE: Final = (  # PropList.txt, White_Space, which has been the same since Unicode 4
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+_WHITE_POINTS: Final = frozenset(map(ord, WHITE_SPACE))
+_CHINESE: Final = (  # as in BERT; in the last block but two llama.cpp and tokenizers have a gap
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+)  # fmt: skip
 
 
 class _Table(NamedTuple):
@@ -60,7 +64,12 @@ def category_runs() -> Iterator[tuple[int, int, str]]:
 
 def is_space(point: int) -> bool:
     """Whether a code point is white space, in ASCII and beyond."""
-    return point in _WHITE_SPACE
+    return point in _WHITE_POINTS
+
+
+def is_chinese(point: int) -> bool:
+    """Whether BERT makes a code point a word of its own (`is_chinese_char`, for both oracles)."""
+    return point >= 0x3400 and any(first <= point <= last for first, last in _CHINESE)
 
 
 def lower(point: int) -> int:

@@ -26,20 +26,10 @@ from typing import Final
 from spm.errors import EncodeError, VocabError, quoted
 from spm.text.automaton import LongestMatch
 from spm.text.token import Stretch, Token
-from spm.text.unicode import base, category, code_points, is_space, lower
+from spm.text.unicode import base, category, code_points, is_chinese, is_space, lower
 from spm.vocab import SPACE, TokenType, Vocab
 
 _REPLACEMENT: Final = 0xFFFD
-_CHINESE: Final = (  # as in BERT; in the last block but two llama.cpp and tokenizers have a gap
-    range(0x4E00, 0xA000),
-    range(0x3400, 0x4DC0),
-    range(0x20000, 0x2A6E0),
-    range(0x2A700, 0x2B740),
-    range(0x2B740, 0x2B820),
-    range(0x2B920, 0x2CEB0),
-    range(0xF900, 0xFB00),
-    range(0x2F800, 0x2FA20),
-)
 
 
 class Part(Enum):
@@ -153,6 +143,5 @@ def _read(point: int, lowercase: bool, strip_accents: bool) -> tuple[Part, bytes
     if kind == "C" or point == _REPLACEMENT or (kind == "M" and strip_accents):
         return Part.NOTHING, b""
     char = chr(lower(point) if lowercase else point).encode()
-    chinese = any(point in block for block in _CHINESE)
-    alone = kind == "P" or (kind == "S" and point < 0x7F) or chinese
+    alone = kind == "P" or (kind == "S" and point < 0x7F) or is_chinese(point)
     return (Part.ALONE if alone else Part.LETTER), char

@@ -26,7 +26,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from spm.errors import EncodeError
-from spm.text.hf.unicode import WHITE_SPACE, Change
+from spm.text.hf.unicode import Change
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import Behavior
 
 Match = tuple[int, int, bool]  # begin, end, and whether it is one or lies between two

@@ -31,7 +31,8 @@ import regex
 
 from spm.errors import EncodeError, VocabError, brief
 from spm.text.hf.aligned import Match
-from spm.text.hf.unicode import WHITE_SPACE, as_oniguruma_sees
+from spm.text.hf.unicode import as_oniguruma_sees
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import Pattern
 
 MAX_CHARACTERS: Final = 20_000

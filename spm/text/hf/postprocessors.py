@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from spm.text.byte_level import LETTERS
-from spm.text.hf.unicode import WHITE_SPACE
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import TrimOffsets
 
 _SPACES: Final = WHITE_SPACE + LETTERS[0x20].decode()  # Ġ, which is a space

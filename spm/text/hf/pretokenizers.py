@@ -14,7 +14,8 @@ from spm.text.byte_level import LETTERS
 from spm.text.hf import tables
 from spm.text.hf.aligned import Aligned, Match
 from spm.text.hf.patterns import Search, compiled, searching, word_pattern
-from spm.text.hf.unicode import WHITE_SPACE, characters_of
+from spm.text.hf.unicode import characters_of
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab import pipeline as hf
 
 Cut = Callable[[Aligned], list[Aligned]]
