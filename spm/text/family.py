@@ -39,6 +39,16 @@ class Encoding(Protocol):
         """What id `i` decodes to, special pieces shown."""
 
 
+class Decoder(Protocol):
+    """Ids in, bytes out, as they come."""
+
+    def push(self, i: int) -> bytes:
+        """The bytes that id `i` adds."""
+
+    def flush(self) -> bytes:
+        """The bytes that were held back; the text ends."""
+
+
 class Segmentation(Protocol):
     """What a model type of sentencepiece does with a normalised text."""
 
