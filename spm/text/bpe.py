@@ -38,6 +38,7 @@ from typing import Final
 
 from spm.errors import EncodeError, VocabError, quoted
 from spm.text.byte_level import BYTE_OF, LETTERS
+from spm.text.family import piece_text
 from spm.text.pretokenize import last_boundary, words
 from spm.text.spm import merge_by
 from spm.text.token import Stretch, Token, locate
@@ -45,7 +46,7 @@ from spm.text.unicode import code_points
 from spm.text.utf8 import BEYOND_UNICODE, CLIPPED, characters
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.pretokenizers import PRE_TOKENIZERS
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+from spm.vocab.vocab import byte_piece
 
 MAX_SHOWN_BYTES: Final = 1 << 24  # of one piece; the longest real ones show some 1,000
 
@@ -135,15 +136,10 @@ class Bpe:
         return origin[last_boundary(string, self.pre)]
 
     def piece_text(self, i: int) -> bytes:
-        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
-        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
-        if kind == TokenType.BYTE:
-            return bytes([BYTE_OF_PIECE[piece]])
-        if kind == TokenType.UNUSED:
-            return b""
-        if kind != TokenType.NORMAL:
-            return piece
-        return piece.replace(SPACE, b" ") if self.pre.escape_whitespaces else _spelled(piece)
+        """As for SPM, but that letters stand for bytes where ▁ does not stand for a space."""
+        if self.vocab.types[i] == TokenType.NORMAL and not self.pre.escape_whitespaces:
+            return _spelled(self.vocab.pieces[i])
+        return piece_text(self.vocab, i)
 
 
 def _raw_byte(byte: int) -> bytes:

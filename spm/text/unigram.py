@@ -51,8 +51,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.errors import VocabError
+from spm.text.family import piece_text
 from spm.text.normalize_llama_cpp import LlamaCppNormalizer
-from spm.text.spm_llama_cpp import piece_text
 from spm.text.token import Stretch, Token
 from spm.text.trie import Trie
 from spm.text.utf8 import characters

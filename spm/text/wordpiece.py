@@ -25,6 +25,7 @@ from typing import Final
 
 from spm.errors import EncodeError, VocabError, quoted
 from spm.text.automaton import LongestMatch
+from spm.text.family import piece_text
 from spm.text.token import Stretch, Token
 from spm.text.unicode import base, category, code_points, is_chinese, is_space, lower
 from spm.vocab import SPACE, TokenType, Vocab
@@ -121,11 +122,8 @@ class WordPiece:
         return max((last for part, _, _, last in characters if part in _ENDS), default=begin)
 
     def piece_text(self, i: int) -> bytes:
-        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
-        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
-        if kind == TokenType.UNUSED:
-            return b""
-        return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece
+        """As for SPM."""
+        return piece_text(self.vocab, i)
 
 
 def _word(symbols: list[bytes], origin: list[int], end: int) -> Stretch:
