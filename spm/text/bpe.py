@@ -113,7 +113,7 @@ class Bpe:
         return Stretch([whole] if self._stays_whole(whole) else symbols, (), places)
 
     def _stays_whole(self, word: bytes) -> bool:
-        exempt = self.pre.ignore_merges or (self.pre.gemma4 and not word.strip(b"\n"))
+        exempt = self.pre.ignore_merges or (self.pre.whole_newlines and not word.strip(b"\n"))
         return exempt and word in self.vocab.piece_to_id
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:

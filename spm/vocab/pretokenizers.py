@@ -42,7 +42,8 @@ class PreTokenizer(NamedTuple):
     clean_spaces: bool = True  # decoding removes spaces before punctuation
     byte_level: bool = True  # pieces are spelled in GPT-2's alphabet of bytes
     escape_whitespaces: bool = False  # a space is ▁
-    gemma4: bool = False  # a run of line feeds that is a piece stays whole; BOS whatever a key says
+    whole_newlines: bool = False  # a run of line feeds that is a piece stays whole
+    must_bos: bool = False  # a BOS whatever the key says
 
 
 def _either(*patterns: str) -> str:
@@ -204,7 +205,12 @@ _BY_NAMES: Final = {
     ),
     "whitespace": _pre(r"\S+", apart=r"(?<=\S)(?=\s)|(?<=\s)(?=\S)", byte_level=False),
     "gemma4 granite-embed-multi-311m": _pre(
-        LINES, apart=_APART_AT_LINES, byte_level=False, escape_whitespaces=True, gemma4=True
+        LINES,
+        apart=_APART_AT_LINES,
+        byte_level=False,
+        escape_whitespaces=True,
+        whole_newlines=True,
+        must_bos=True,
     ),
     "sarvam-moe": _pre(
         LINES,
