@@ -20,7 +20,7 @@ from spm.text.spm_sentencepiece import SpmSentencePiece
 from spm.text.token import Stretch, Token, locate
 from spm.text.unigram import UnigramSentencePiece
 from spm.text.utf8 import REPLACEMENT, characters, split_unfinished
-from spm.text.words import Characters, Words
+from spm.text.word_char import Characters, Words
 from spm.vocab import SPACE, Family, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
@@ -101,9 +101,9 @@ class SentencePiece:
             return 0, True
         normalized, origin = self.normalizer.normalize(text)
         symbols = characters(normalized)
-        ends = list(accumulate(map(len, symbols)))
+        borders = [0, *accumulate(map(len, symbols))]
         for i in self.segmentation.cuts(symbols):
-            at = ends[i - 1]
+            at = borders[i]
             decided = origin[at] + sight <= len(text) and origin[at - 1] < origin[at]
             swallows = self.rules.remove_extra_whitespaces and symbols[i - 1] in (SPACE, b" ")
             if decided and not swallows:
