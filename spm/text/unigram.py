@@ -293,5 +293,8 @@ class UnigramSentencePiece:
 
 
 def user_defined_score(length: int) -> float:
-    """unigram_model.cc, `GetUserDefinedScore`: of pieces as long together, the fewest win."""
+    """unigram_model.cc, `GetUserDefinedScore`: of pieces as long together, the fewest win.
+
+    `Model::EncodeOptimized` counts bytes, `Model::PopulateNodes` (lattice.py) characters.
+    """
     return single(0.1 * (length - 1))
