@@ -9,7 +9,7 @@ it there; control pieces are silent; bytes that make no character are U+FFFD eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
 from typing import Final
 
@@ -25,6 +25,12 @@ from spm.vocab import SPACE, Family, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
 MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
+_SEGMENTATIONS: Final[Mapping[Family, Callable[[Vocab, PrefixMatcher], Segmentation]]] = {
+    Family.SPM: SpmSentencePiece,
+    Family.UNIGRAM: lambda vocab, user_defined: UnigramSentencePiece(vocab),
+    Family.WORD: lambda vocab, user_defined: Words(vocab),
+    Family.CHAR: Characters,
+}
 
 
 class SentencePiece:
@@ -120,18 +126,12 @@ def _of_type(vocab: Vocab, kind: TokenType) -> list[bytes]:
 
 
 def _segmentation(vocab: Vocab, user_defined: PrefixMatcher) -> Segmentation:
-    if vocab.family == Family.SPM:
-        return SpmSentencePiece(vocab, user_defined)
-    if vocab.family == Family.UNIGRAM:
-        return UnigramSentencePiece(vocab)
-    if vocab.family == Family.WORD:
-        return Words(vocab)
-    if vocab.family == Family.CHAR:
-        return Characters(vocab, user_defined)
-    raise VocabError(
-        f"{vocab.source}: the vocabulary is {vocab.family.value}, which sentencepiece does not"
-        " read, expected dialect='llama.cpp'"
-    )
+    if vocab.family not in _SEGMENTATIONS:
+        raise VocabError(
+            f"{vocab.source}: the vocabulary is {vocab.family.value}, which sentencepiece does not"
+            " read, expected dialect='llama.cpp'"
+        )
+    return _SEGMENTATIONS[vocab.family](vocab, user_defined)
 
 
 def _byte_ids(vocab: Vocab) -> list[int]:
