@@ -76,7 +76,10 @@ class SentencePiece:
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
-            raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
+            raise EncodeError(
+                "parse_special is True, expected False: sentencepiece reads no CONTROL piece out of"
+                " a text"
+            )
         normalized, origin = self.normalizer.normalize(text, begins)
         yield Stretch(*self.segmentation.symbols(normalized), origin)
 

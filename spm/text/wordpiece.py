@@ -100,7 +100,7 @@ class WordPiece:
         while pos < len(word):
             i, size = longest[pos]
             if size == 0:
-                return iter([Token(self._unk_id(word), origin[0], origin[-1])])
+                return iter([Token(self._unk_id(word, origin[0]), origin[0], origin[-1])])
             tokens.append(Token(i, origin[pos], origin[pos + size]))
             pos += size
         return iter(tokens)
@@ -109,10 +109,11 @@ class WordPiece:
     def _pieces(self) -> LongestMatch:
         return LongestMatch(self.vocab.piece_to_id)
 
-    def _unk_id(self, word: bytes) -> int:
+    def _unk_id(self, word: bytes, at: int) -> int:
         if self.vocab.unk_id is None:
             raise EncodeError(
-                f"{self.vocab.source}: {quoted(word)} has no pieces, and there is no unk id"
+                f"{self.vocab.source}: byte {at} of the text begins {quoted(word)}, which has no"
+                " pieces, expected an unk id for it"
             )
         return self.vocab.unk_id
 

@@ -78,7 +78,10 @@ class Aligned:
         for char, change in changes:
             origin = at - 1 if change > 0 else at
             if origin >= len(self.text):
-                raise EncodeError("text: a normalizer adds to characters that have no original")
+                raise EncodeError(
+                    "text: a normalizer adds to characters that have no original,"
+                    f" expected one of the {len(self.text)} that there are"
+                )
             begins.append(self.begins[origin] if origin >= 0 else self.shift)
             ends.append(self.ends[origin] if origin >= 0 else self.shift)
             chars.append(char)

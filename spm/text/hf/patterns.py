@@ -84,7 +84,9 @@ def compiled(pattern: Pattern, where: str) -> Search:
 
 def _compile(text: str, where: str) -> regex.Pattern[str]:
     if len(text) > MAX_CHARACTERS:
-        raise VocabError(f"{where}: a pattern of {len(text)} characters, expected at most 20000")
+        raise VocabError(
+            f"{where}: a pattern of {len(text)} characters, expected at most {MAX_CHARACTERS}"
+        )
     try:
         return regex.compile(_Reader(text, where).whole(), regex.VERSION1)
     except regex.error as error:
@@ -186,7 +188,7 @@ class _Reader:
         """a|b|c, up to the end or a parenthesis."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.refuse("parentheses in more than 50 others")
+            self.refuse(f"parentheses in more than {MAX_DEPTH} others")
         parts = [self.sequence()]
         while self.taken("|"):
             self.last_letter = ""
@@ -283,7 +285,7 @@ class _Reader:
         """[...], with sets in it as the union."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.refuse("sets in more than 50 others")
+            self.refuse(f"sets in more than {MAX_DEPTH} others")
         out = ["[^" if self.taken("^") else "["]
         out.append(self.set_item())  # a ] as the first is itself
         while self.peek() != "]":
