@@ -305,7 +305,9 @@ def test_messages_nested_deeply() -> None:
     deep: list[Any] = []
     deep.append(deep)
 
-    assert "nested deeper than 100" in refusal("x", [{"role": "user", "content": deep}])
+    assert "is nested 101 deep, expected at most 100" in refusal(
+        "x", [{"role": "user", "content": deep}]
+    )
 
 
 def test_without_jinja2_it_says_what_to_install() -> None:

@@ -27,6 +27,7 @@ from tests.making import (
     write_model,
     write_vocab,
 )
+from tests.test_charsmap import charsmap_of
 
 TEXTS = ["hello hello", " ell  o", "naïve ﬁne déjà-vu", "日本語", "<s>\n\0x", "", "a" * 50]
 
@@ -121,19 +122,35 @@ def test_a_gguf_keeps_the_rule_that_a_name_brings(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("spec", "trainer"),
+    ("spec", "trainer", "found"),
     [
-        ({"normalizer": normalizer_spec(escape=False)}, {}),
-        ({}, {"suffix": True}),
+        ({"normalizer": normalizer_spec(escape=False)}, {}, "spaces that are not escaped"),
+        ({}, {"suffix": True}, "▁ behind words"),
+        (
+            {"denormalizer": normalizer_spec(charsmap=charsmap_of({b"a": b"b"}))},
+            {},
+            "a denormaliser",
+        ),
     ],
 )
 def test_what_gguf_has_no_key_for_is_refused(
-    tmp_path: Path, spec: dict[str, bytes], trainer: dict[str, bool]
+    tmp_path: Path, spec: dict[str, bytes], trainer: dict[str, bool], found: str
 ) -> None:
     path = write_model(tmp_path / "v.model", HELLO, trainer=trainer_spec(**trainer), **spec)
-    with pytest.raises(SpmError, match=r"for which GGUF has no key$"):
+    with pytest.raises(SpmError, match=rf" has {found}, expected none: GGUF has no key for it$"):
         Tokenizer.from_sentencepiece(path).to_gguf(tmp_path / "w.gguf")
     assert ["v.model"] == os.listdir(tmp_path)
+
+
+def test_a_family_that_the_format_does_not_have_is_refused(tmp_path: Path) -> None:
+    word = trainer_spec(model_type=3, byte_fallback=False)
+    path = write_model(tmp_path / "v.model", [*HEAD, piece("a")], trainer=word)
+    with pytest.raises(SpmError, match="is WORD, for which GGUF has no name, expected SPM or BPE"):
+        Tokenizer.from_sentencepiece(path).to_gguf(tmp_path / "w.gguf")
+
+    path = write_vocab(tmp_path / "v.gguf", [*HEAD, piece("a")], model="rwkv")
+    with pytest.raises(SpmError, match=r"is RWKV, which no \.model holds, expected Unigram or SPM"):
+        Tokenizer.from_gguf(path).to_sentencepiece(tmp_path / "w.model")
 
 
 def test_a_gguf_that_does_not_know_the_normaliser_makes_no_model(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_flags_are_those_of_llama_cpp(name: str) -> None:
     assert told.get("clean_spaces", "true") == str(pre.clean_spaces).lower()
     assert told.get("escape_whitespaces", "false") == str(pre.escape_whitespaces).lower()
     assert ("special_bos_id" in told) != pre.default_bos
-    assert (told["kind"] == "GEMMA4") == pre.gemma4
+    assert (told["kind"] == "GEMMA4") == pre.whole_newlines == pre.must_bos
     assert (told["kind"] in ("GEMMA4", "SARVAM_MOE", "WHITESPACE")) != pre.byte_level
 
 

@@ -265,7 +265,9 @@ def test_a_byte_piece_that_is_no_byte_is_refused(tmp_path: Path, text: str) -> N
 
 @pytest.mark.parametrize("role", ["bos", "eos"])
 def test_a_special_id_that_is_added_must_exist(role: str) -> None:
-    with pytest.raises(VocabError, match=f"add_{role}_token is true, but there is no {role} id"):
+    with pytest.raises(
+        VocabError, match=f"add_{role}_token is true, but there is no {role} id, expected one$"
+    ):
         by_hand(ENTRIES, special_ids={}, **{f"add_{role}": True})
 
 

@@ -5,6 +5,7 @@ That its ids are llama.cpp's is for golden/ to say, and for real vocabularies to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, boo
 def spelled(tok: Tokenizer, text: str | bytes) -> str:
     ids = tok.encode(text, add_special=False)
     return " ".join(tok.vocab.pieces[i].decode("utf-8", "replace") for i in ids)
+
+
+def test_a_word_without_pieces_needs_an_unk_id(
+    tokenizers: dict[tuple[bool, bool], Tokenizer],
+) -> None:
+    vocab = tokenizers[False, False].vocab
+    ids = {role: i for role, i in vocab.special_ids.items() if role != "unk"}
+    tok = Tokenizer(replace(vocab, special_ids=ids), "llama.cpp")
+
+    expected = r"gguf: byte 5 of the text begins '▁x', which has no pieces, expected an unk id for"
+    with pytest.raises(EncodeError, match=expected):
+        tok.encode("play x")
 
 
 # ---- the definition, over characters whose nature was written down by hand

@@ -50,7 +50,7 @@ def _message(message: Message, where: str) -> dict[str, Any]:
 def plain(value: Any, where: str, depth: int = 0) -> Any:
     """A copy in dict, list, str, int, float, bool and None. Raises ChatError for anything else."""
     if depth > _DEEPEST:
-        raise ChatError(f"{where[:100]}: nested deeper than {_DEEPEST}")
+        raise ChatError(f"{where[:100]} is nested {depth} deep, expected at most {_DEEPEST}")
     if value is None or isinstance(value, bool):
         return value
     for kind in (str, int, float):

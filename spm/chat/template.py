@@ -15,7 +15,7 @@ from spm.vocab import Vocab
 
 DEFAULT: Final = "default"
 TOOL_USE: Final = "tool_use"
-_ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "mask")
 _KEY: Final = "tokenizer.chat_template"
 
 

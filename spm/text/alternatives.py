@@ -30,14 +30,13 @@ def nbest(dialect: Dialect, text: bytes, n: int) -> list[Row]:
 
     One is what `encode` gives, and scores 0. Raises EncodeError if the model is not Unigram.
     """
-    unigram = _unigram(dialect)
+    sentencepiece, unigram = _unigram(dialect)
     _check_n("n", n)
-    assert isinstance(dialect, SentencePiece)
-    (stretch,) = dialect.parts(text, parse_special=False)
+    (stretch,) = sentencepiece.parts(text, parse_special=False)
     if n <= 1 or not stretch.symbols:
-        return [([token.id for token in dialect.tokens(stretch)], 0.0)]
+        return [(_ids_of(sentencepiece.tokens(stretch)), 0.0)]
     rows = _lattice(unigram, stretch).nbest(n)
-    return [(_ids(dialect, row, stretch), score) for row, score in rows]
+    return [(_ids(sentencepiece, row, stretch), score) for row, score in rows]
 
 
 def sample(dialect: Dialect, text: bytes, alpha: float, nbest_size: int, rng: Random) -> list[int]:
@@ -52,15 +51,14 @@ def sample(dialect: Dialect, text: bytes, alpha: float, nbest_size: int, rng: Ra
     _check_n("nbest_size", nbest_size)
     if isinstance(dialect, SentencePiece) and isinstance(dialect.segmentation, SpmSentencePiece):
         return _with_dropout(dialect, dialect.segmentation, text, lambda: rng.random() < alpha)
-    unigram = _unigram(dialect)
+    sentencepiece, unigram = _unigram(dialect)
     if nbest_size in (0, 1):
-        return [token.id for token in encode(dialect, text, parse_special=False)]
+        return _ids_of(encode(dialect, text, parse_special=False))
     if nbest_size > 1:
         rows = nbest(dialect, text, nbest_size)
         return rows[draw([alpha * (score - rows[0][1]) for _, score in rows], rng)][0]
-    assert isinstance(dialect, SentencePiece)
-    (stretch,) = dialect.parts(text, parse_special=False)
-    return _ids(dialect, _lattice(unigram, stretch).sample(alpha, rng), stretch)
+    (stretch,) = sentencepiece.parts(text, parse_special=False)
+    return _ids(sentencepiece, _lattice(unigram, stretch).sample(alpha, rng), stretch)
 
 
 def _check_n(name: str, n: int) -> None:
@@ -68,11 +66,11 @@ def _check_n(name: str, n: int) -> None:
         raise EncodeError(f"{name} is {n}, expected at most {MAX_NBEST}")
 
 
-def _unigram(dialect: Dialect) -> UnigramSentencePiece:
+def _unigram(dialect: Dialect) -> tuple[SentencePiece, UnigramSentencePiece]:
     if isinstance(dialect, SentencePiece) and isinstance(
         dialect.segmentation, UnigramSentencePiece
     ):
-        return dialect.segmentation
+        return dialect, dialect.segmentation
     raise EncodeError(
         f"{dialect.vocab.source}: the vocabulary is {dialect.vocab.family.value} in the"
         f" {dialect.name} dialect, expected Unigram in the sentencepiece dialect"

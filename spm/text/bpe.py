@@ -31,7 +31,6 @@ looked up byte by byte there, and bytes that are no pieces either are dropped wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -39,21 +38,17 @@ from typing import Final
 
 from spm.errors import EncodeError, VocabError, quoted
 from spm.text.byte_level import BYTE_OF, LETTERS
+from spm.text.family import piece_text
 from spm.text.pretokenize import last_boundary, words
 from spm.text.spm import merge_by
 from spm.text.token import Stretch, Token, locate
 from spm.text.unicode import code_points
-from spm.text.utf8 import characters
+from spm.text.utf8 import BEYOND_UNICODE, CLIPPED, characters
 from spm.vocab import SPACE, TokenType, Vocab
 from spm.vocab.pretokenizers import PRE_TOKENIZERS
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+from spm.vocab.vocab import byte_piece
 
 MAX_SHOWN_BYTES: Final = 1 << 24  # of one piece; the longest real ones show some 1,000
-
-_BEYOND_UNICODE: Final = re.compile(rb"\xf4[\x90-\xbf][\x80-\xbf]{2}|[\xf5-\xf7][\x80-\xbf]{3}")
-_UNFINISHED: Final = re.compile(  # a character that has just begun, at the end of a text
-    rb"(?:[\xc0-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf7][\x80-\xbf]{0,2})\Z"
-)
 
 
 class Bpe:
@@ -118,7 +113,7 @@ class Bpe:
         return Stretch([whole] if self._stays_whole(whole) else symbols, (), places)
 
     def _stays_whole(self, word: bytes) -> bool:
-        exempt = self.pre.ignore_merges or (self.pre.gemma4 and not word.strip(b"\n"))
+        exempt = self.pre.ignore_merges or (self.pre.whole_newlines and not word.strip(b"\n"))
         return exempt and word in self.vocab.piece_to_id
 
     def tokens(self, stretch: Stretch) -> Iterator[Token]:
@@ -136,20 +131,15 @@ class Bpe:
 
     def settled(self, text: bytes, begin: int, end: int) -> int:
         """The last place where a word ends and the next begins, whatever stands further away."""
-        clipped = _UNFINISHED.search(text, max(end - 3, begin), end)
+        clipped = CLIPPED.search(text, max(end - 3, begin), end)
         string, origin = code_points(text[begin : clipped.start() if clipped else end], begin)
         return origin[last_boundary(string, self.pre)]
 
     def piece_text(self, i: int) -> bytes:
-        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
-        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
-        if kind == TokenType.BYTE:
-            return bytes([BYTE_OF_PIECE[piece]])
-        if kind == TokenType.UNUSED:
-            return b""
-        if kind != TokenType.NORMAL:
-            return piece
-        return piece.replace(SPACE, b" ") if self.pre.escape_whitespaces else _spelled(piece)
+        """As for SPM, but that letters stand for bytes where ▁ does not stand for a space."""
+        if self.vocab.types[i] == TokenType.NORMAL and not self.pre.escape_whitespaces:
+            return _spelled(self.vocab.pieces[i])
+        return piece_text(self.vocab, i)
 
 
 def _raw_byte(byte: int) -> bytes:
@@ -202,11 +192,11 @@ def _spelled(piece: bytes) -> bytes:
 def _check_pieces(vocab: Vocab) -> None:
     """llama.cpp ends on what is no text, and what a piece shows must have bounds."""
     long = [i for i, piece in enumerate(vocab.pieces) if len(piece) ** 2 > MAX_SHOWN_BYTES]
-    if not long and not _BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
+    if not long and not BEYOND_UNICODE.search(b"\n".join(vocab.pieces)):
         return
     for i in vocab.ids_of_type(TokenType.NORMAL):
         piece = vocab.pieces[i]
-        if _BEYOND_UNICODE.search(piece):
+        if BEYOND_UNICODE.search(piece):
             found, expected = "a code point beyond U+10FFFF", "none"
         elif len(piece) * _strangers(piece) > MAX_SHOWN_BYTES:
             found = f"{_strangers(piece)} characters that are not of GPT-2's alphabet"

@@ -13,7 +13,9 @@ nothing else: a space, or a few characters behind one.
 from __future__ import annotations
 
 import re
-from typing import Final, Protocol
+from typing import Final
+
+from spm.text.family import Decoder
 
 # What is replaced, or as `held` what may still become that.
 _PASSES: Final = (
@@ -29,16 +31,6 @@ def clean(text: bytes) -> bytes:
         each = _Pass(pattern, instead)
         text = each.push(text) + each.flush()
     return text
-
-
-class Decoder(Protocol):
-    """Ids in, bytes out, as they come."""
-
-    def push(self, i: int) -> bytes:
-        """The bytes that id `i` adds."""
-
-    def flush(self) -> bytes:
-        """The bytes that were held back; the text ends."""
 
 
 class CleanedDecoder:

@@ -8,19 +8,9 @@ from typing import Final, Protocol
 from spm.errors import VocabError, brief
 from spm.text.dialect_llama_cpp import LlamaCpp
 from spm.text.dialect_sentencepiece import SentencePiece
-from spm.text.family import Merging, ScoreMerging
+from spm.text.family import Decoder, Merging, ScoreMerging
 from spm.text.token import Stretch, Token
 from spm.vocab import Vocab, as_llama_cpp
-
-
-class Decoder(Protocol):
-    """Ids in, bytes out, as they come."""
-
-    def push(self, i: int) -> bytes:
-        """The bytes that id `i` adds."""
-
-    def flush(self) -> bytes:
-        """The bytes that were held back; the text ends."""
 
 
 class Dialect(Protocol):

@@ -146,7 +146,7 @@ class HuggingFace:
         """A decoder at the beginning of a text."""
         return HuggingFaceDecoder(self, skip_special)
 
-    def piece_text(self, i: int) -> str:
+    def decoded_piece(self, i: int) -> str:
         """An id as the decoders see it."""
         return self.shown[i] if i in self.shown else self.vocab.pieces[i].decode()
 
@@ -165,7 +165,7 @@ class HuggingFaceDecoder:
         The library asks whether a token as shown is special, so one that normalisation changes is
         never left out.
         """
-        piece = self.dialect.piece_text(i)
+        piece = self.dialect.decoded_piece(i)
         if self.skip_special and piece in self.dialect.special:
             return b""
         return self.chain.push(piece)

@@ -14,8 +14,8 @@ from typing import Final
 
 from spm.errors import VocabError
 from spm.text.bpe import Bpe
-from spm.text.clean_spaces import CleanedDecoder, Decoder
-from spm.text.family import Encoding, Merging, ScoreMerging, ends
+from spm.text.clean_spaces import CleanedDecoder
+from spm.text.family import Decoder, Encoding, Merging, ScoreMerging, ends
 from spm.text.fragments import partition, settled, special_pieces
 from spm.text.plamo2 import Plamo2
 from spm.text.rwkv import Rwkv

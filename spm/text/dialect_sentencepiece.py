@@ -9,7 +9,7 @@ it there; control pieces are silent; bytes that make no character are U+FFFD eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
 from typing import Final
 
@@ -20,11 +20,17 @@ from spm.text.spm_sentencepiece import SpmSentencePiece
 from spm.text.token import Stretch, Token, locate
 from spm.text.unigram import UnigramSentencePiece
 from spm.text.utf8 import REPLACEMENT, characters, split_unfinished
-from spm.text.words import Characters, Words
+from spm.text.word_char import Characters, Words
 from spm.vocab import SPACE, Family, TokenType, Vocab
 from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
 
 MAX_PIECE_BYTES: Final = 7999  # model_interface.cc, kMaxPieceSize
+_SEGMENTATIONS: Final[Mapping[Family, Callable[[Vocab, PrefixMatcher], Segmentation]]] = {
+    Family.SPM: SpmSentencePiece,
+    Family.UNIGRAM: lambda vocab, user_defined: UnigramSentencePiece(vocab),
+    Family.WORD: lambda vocab, user_defined: Words(vocab),
+    Family.CHAR: Characters,
+}
 
 
 class SentencePiece:
@@ -70,7 +76,10 @@ class SentencePiece:
     def parts(self, text: bytes, parse_special: bool, begins: bool = True) -> Iterator[Stretch]:
         """The normalised text, as one. Raises EncodeError for `parse_special`: there is none."""
         if parse_special:
-            raise EncodeError("parse_special: sentencepiece reads no CONTROL piece out of a text")
+            raise EncodeError(
+                "parse_special is True, expected False: sentencepiece reads no CONTROL piece out of"
+                " a text"
+            )
         normalized, origin = self.normalizer.normalize(text, begins)
         yield Stretch(*self.segmentation.symbols(normalized), origin)
 
@@ -101,9 +110,9 @@ class SentencePiece:
             return 0, True
         normalized, origin = self.normalizer.normalize(text)
         symbols = characters(normalized)
-        ends = list(accumulate(map(len, symbols)))
+        borders = [0, *accumulate(map(len, symbols))]
         for i in self.segmentation.cuts(symbols):
-            at = ends[i - 1]
+            at = borders[i]
             decided = origin[at] + sight <= len(text) and origin[at - 1] < origin[at]
             swallows = self.rules.remove_extra_whitespaces and symbols[i - 1] in (SPACE, b" ")
             if decided and not swallows:
@@ -120,18 +129,12 @@ def _of_type(vocab: Vocab, kind: TokenType) -> list[bytes]:
 
 
 def _segmentation(vocab: Vocab, user_defined: PrefixMatcher) -> Segmentation:
-    if vocab.family == Family.SPM:
-        return SpmSentencePiece(vocab, user_defined)
-    if vocab.family == Family.UNIGRAM:
-        return UnigramSentencePiece(vocab)
-    if vocab.family == Family.WORD:
-        return Words(vocab)
-    if vocab.family == Family.CHAR:
-        return Characters(vocab, user_defined)
-    raise VocabError(
-        f"{vocab.source}: the vocabulary is {vocab.family.value}, which sentencepiece does not"
-        " read, expected dialect='llama.cpp'"
-    )
+    if vocab.family not in _SEGMENTATIONS:
+        raise VocabError(
+            f"{vocab.source}: the vocabulary is {vocab.family.value}, which sentencepiece does not"
+            " read, expected dialect='llama.cpp'"
+        )
+    return _SEGMENTATIONS[vocab.family](vocab, user_defined)
 
 
 def _byte_ids(vocab: Vocab) -> list[int]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.text.token import Stretch, Token
-from spm.vocab import Vocab
+from spm.vocab import SPACE, TokenType, Vocab
+from spm.vocab.vocab import BYTE_OF_PIECE
 
 
 class Encoding(Protocol):
@@ -37,6 +38,16 @@ class Encoding(Protocol):
 
     def piece_text(self, i: int) -> bytes:
         """What id `i` decodes to, special pieces shown."""
+
+
+class Decoder(Protocol):
+    """Ids in, bytes out, as they come."""
+
+    def push(self, i: int) -> bytes:
+        """The bytes that id `i` adds."""
+
+    def flush(self) -> bytes:
+        """The bytes that were held back; the text ends."""
 
 
 class Segmentation(Protocol):
@@ -79,3 +90,13 @@ def ends(vocab: Vocab) -> tuple[tuple[int, ...], tuple[int, ...]]:
     before = [vocab.special_ids["bos"]] if vocab.add_bos else []
     behind = [vocab.special_ids["eos"]] if vocab.add_eos else []
     return tuple(before), tuple(behind)
+
+
+def piece_text(vocab: Vocab, i: int) -> bytes:
+    """`llama_vocab::impl::token_to_piece` of what has ▁ for spaces, with special pieces shown."""
+    piece, kind = vocab.pieces[i], vocab.types[i]
+    if kind == TokenType.BYTE:
+        return bytes([BYTE_OF_PIECE[piece]])
+    if kind == TokenType.UNUSED:
+        return b""
+    return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece

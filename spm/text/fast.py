@@ -107,7 +107,7 @@ def _bpe(dialect: LlamaCpp, encoding: Bpe, cache_bytes: int) -> Any | None:
         vocab.merges,
         bytes=pre.byte_level,
         whole_words=pre.ignore_merges,
-        whole_newlines=pre.gemma4,
+        whole_newlines=pre.whole_newlines,
         byte_ids=np.array([vocab.piece_to_id.get(byte_piece(b), -1) for b in range(256)], np.int32),
         words=stages,
         specials=list(dialect.specials[False]),

@@ -96,6 +96,8 @@ class Lattice:
         for begin in range(self.size):
             for at, i in lexicon.trie.matches(text, borders[begin]):
                 end = bisect_left(borders, at)  # a piece that ends inside of a character has it all
+                # By characters here (`Model::PopulateNodes`), by bytes in `Model::EncodeOptimized`:
+                # so it is in unigram_model.cc, and `UnigramSentencePiece.standing` has the latter.
                 free = i in user_defined
                 score = user_defined_score(end - begin) if free else lexicon.scores[i]
                 self._insert(Node(begin, end, i, score))

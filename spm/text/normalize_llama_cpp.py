@@ -35,7 +35,7 @@ class LlamaCppNormalizer:
 
     def normalize(self, text: bytes) -> tuple[bytes, list[int]]:
         """Normalise; also tell, for each byte of the result and its end, where it came from."""
-        merges = self.rules.remove_extra_whitespaces
+        collapse = self.rules.remove_extra_whitespaces
         prefix = self.rules.add_dummy_prefix
         out, origin = bytearray(), []
         pos = 0
@@ -50,14 +50,14 @@ class LlamaCppNormalizer:
             found, size = self._prefix(text, pos)
             for i, part in enumerate(found.split(b" ")):
                 if i:
-                    if merges and in_word:
+                    if collapse and in_word:
                         spaces_at = pos
                     in_word = False
-                    if not merges:
+                    if not collapse:
                         write(SPACE, pos)
                 if part and not in_word:
                     in_word = True
-                    if merges or prefix:
+                    if collapse or prefix:
                         write(SPACE, pos if spaces_at is None else spaces_at)
                     prefix, spaces_at = False, None
                 write(part, pos)

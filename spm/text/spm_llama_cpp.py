@@ -13,11 +13,12 @@ import numpy as np
 
 from spm.errors import EncodeError
 from spm.text.cuts import Joins
+from spm.text.family import piece_text
 from spm.text.spm import merge
 from spm.text.token import Stretch, Token, locate
 from spm.text.utf8 import characters, is_clipped
-from spm.vocab import SPACE, TokenType, Vocab
-from spm.vocab.vocab import BYTE_OF_PIECE, byte_piece
+from spm.vocab import SPACE, Vocab
+from spm.vocab.vocab import byte_piece
 
 
 class SpmLlamaCpp:
@@ -83,16 +84,6 @@ class SpmLlamaCpp:
     def piece_text(self, i: int) -> bytes:
         """▁ as a space, bytes raw."""
         return piece_text(self.vocab, i)
-
-
-def piece_text(vocab: Vocab, i: int) -> bytes:
-    """`llama_vocab::impl::token_to_piece` of SPM and UGM with special pieces shown."""
-    piece, kind = vocab.pieces[i], vocab.types[i]
-    if kind == TokenType.BYTE:
-        return bytes([BYTE_OF_PIECE[piece]])
-    if kind == TokenType.UNUSED:
-        return b""
-    return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece
 
 
 def escape(text: bytes, begin: int, end: int, prefix: bool) -> Stretch:

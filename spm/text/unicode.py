@@ -6,7 +6,6 @@ so categories and lower case are read from a table of our own, made by tools/uni
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -16,17 +15,17 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from spm.errors import EncodeError
+from spm.text.utf8 import wide_code_points
 
-# PropList.txt, White_Space
-_WHITE_SPACE: Final = {
-    *(*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)),
-    *(0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
-}
-_CHARACTER: Final = re.compile(  # by the lead byte; any other byte stands alone
-    rb"[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}|.", re.DOTALL
+WHITE_SPACE: Final = (  # PropList.txt, White_Space, which has been the same since Unicode 4
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
 )
-_LEAD_BITS: Final = {1: 0x7F, 2: 0x1F, 3: 0x0F, 4: 0x07}  # by size
-_REPLACEMENT: Final = 0xFFFD
+_WHITE_POINTS: Final = frozenset(map(ord, WHITE_SPACE))
+_CHINESE: Final = (  # as in BERT; in the last block but two llama.cpp and tokenizers have a gap
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+)  # fmt: skip
 
 
 class _Table(NamedTuple):
@@ -65,7 +64,12 @@ def category_runs() -> Iterator[tuple[int, int, str]]:
 
 def is_space(point: int) -> bool:
     """Whether a code point is white space, in ASCII and beyond."""
-    return point in _WHITE_SPACE
+    return point in _WHITE_POINTS
+
+
+def is_chinese(point: int) -> bool:
+    """Whether BERT makes a code point a word of its own (`is_chinese_char`, for both oracles)."""
+    return point >= 0x3400 and any(first <= point <= last for first, last in _CHINESE)
 
 
 def lower(point: int) -> int:
@@ -91,26 +95,18 @@ def code_points(text: bytes, begin: int = 0) -> tuple[str, list[int]]:
     try:
         characters = text.decode()
     except UnicodeDecodeError:
-        spelled: list[bytes] = _CHARACTER.findall(text)
-        sizes = [len(one) for one in spelled]
-        points = [_point(one) for one in spelled]
+        points: list[int] = []
+        begins: list[int] = []
+        for point, first, _ in wide_code_points(text, 0, len(text)):
+            points.append(point)
+            begins.append(begin + first)
         if max(points) > 0x10FFFF:
-            _refuse(points, [*accumulate(sizes, initial=begin)])
-        characters = "".join(map(chr, points))
-    else:
-        if len(characters) == len(text):
-            return characters, list(range(begin, begin + len(text) + 1))
-        sizes = [len(one.encode()) for one in characters]
+            _refuse(points, begins)
+        return "".join(map(chr, points)), [*begins, begin + len(text)]
+    if len(characters) == len(text):
+        return characters, list(range(begin, begin + len(text) + 1))
+    sizes = (len(one.encode()) for one in characters)
     return characters, list(accumulate(sizes, initial=begin))
-
-
-def _point(spelled: bytes) -> int:
-    if len(spelled) == 1 and spelled[0] >= 0x80:
-        return _REPLACEMENT
-    point = spelled[0] & _LEAD_BITS[len(spelled)]
-    for byte in spelled[1:]:
-        point = point << 6 | byte & 0x3F
-    return point
 
 
 def _refuse(points: list[int], begins: list[int]) -> None:

@@ -51,8 +51,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.errors import VocabError
+from spm.text.family import piece_text
 from spm.text.normalize_llama_cpp import LlamaCppNormalizer
-from spm.text.spm_llama_cpp import piece_text
 from spm.text.token import Stretch, Token
 from spm.text.trie import Trie
 from spm.text.utf8 import characters
@@ -293,5 +293,8 @@ class UnigramSentencePiece:
 
 
 def user_defined_score(length: int) -> float:
-    """unigram_model.cc, `GetUserDefinedScore`: of pieces as long together, the fewest win."""
+    """unigram_model.cc, `GetUserDefinedScore`: of pieces as long together, the fewest win.
+
+    `Model::EncodeOptimized` counts bytes, `Model::PopulateNodes` (lattice.py) characters.
+    """
     return single(0.1 * (length - 1))

@@ -32,6 +32,11 @@ _UNFINISHED: Final = re.compile(
     rb"[\xc2-\xdf]|\xe0[\xa0-\xbf]?|[\xe1-\xec\xee\xef]%(t)s?|\xed[\x80-\x9f]?"
     rb"|\xf0(?:[\x90-\xbf]%(t)s?)?|[\xf1-\xf3]%(t)s{0,2}|\xf4(?:[\x80-\x8f]%(t)s?)?" % {b"t": _TAIL}
 )
+# As llama.cpp reads code points (`wide_code_points`):
+BEYOND_UNICODE: Final = re.compile(rb"\xf4[\x90-\xbf]%(t)s{2}|[\xf5-\xf7]%(t)s{3}" % {b"t": _TAIL})
+CLIPPED: Final = re.compile(  # a character that has just begun, at the end of a text
+    rb"(?:[\xc0-\xdf]|[\xe0-\xef]%(t)s?|[\xf0-\xf7]%(t)s{0,2})\Z" % {b"t": _TAIL}
+)
 
 
 def characters(text: bytes) -> list[bytes]:

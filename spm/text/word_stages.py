@@ -22,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spm.text.unicode import category_runs, is_space
-from spm.vocab.pretokenizers import FROM_RIGHT
+from spm.vocab.pretokenizers import (
+    CASED_AND_MARKED_WORD,
+    CASED_WORD,
+    CONTRACTION,
+    EMPTY_END,
+    FROM_RIGHT,
+    LINES,
+    MAYBE_CONTRACTED,
+)
 
 
 class Kind(IntFlag):
@@ -89,18 +97,12 @@ _MARKED: Final = Kind.LETTER | Kind.MARK
 _NO_WORD: Final = _ALL & ~(_WHITE | Kind.LETTER | Kind.NUMBER)  # [^\s\p{L}\p{N}]
 _LEADS: Final = _ALL & ~(Kind.NEWLINE | Kind.LETTER | Kind.NUMBER)  # [^\r\n\p{L}\p{N}]
 _SIGNS: Final = Kind.PUNCTUATION | Kind.SYMBOL
-_CASED: Final = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
-_CONTRACTION: Final = r"'(?i:[sdmt]|ll|ve|re)"
-_CASED_AND_MARKED: Final = "|".join(
-    r"[^\r\n\p{L}\p{N}]?" + letters + f"(?:{_CONTRACTION})?"
-    for letters in (r"[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+", r"[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*")
-)
 
 # The alternatives in their order; of each at most one. The first that a pattern goes on with is it.
 _Fields = dict[str, Any]
 _ALTERNATIVES: Final[tuple[Mapping[str, _Fields], ...]] = (
     {
-        _CONTRACTION + "|": {"contractions": 2},
+        CONTRACTION + "|": {"contractions": 2},
         r"'(?:[sdmt]|ll|ve|re)|": {"contractions": 1},
         r"[!-/:-@\[-`{-~][A-Za-z]+|": {"sign_and_ascii": True},
     },
@@ -112,15 +114,15 @@ _ALTERNATIVES: Final[tuple[Mapping[str, _Fields], ...]] = (
             "before_letters": _ALL & ~(Kind.NEWLINE | Kind.LETTER | _SIGNS),
             "letters": _MARKED,
         },
-        _CASED: {"before_letters": _LEADS, "cases": True},
-        _CASED_AND_MARKED: {
+        CASED_WORD: {"before_letters": _LEADS, "cases": True},
+        CASED_AND_MARKED_WORD: {
             "before_letters": _LEADS,
             "cases": True,
             "letters": _MARKED,
             "contractions": 3,
         },
     },
-    {f"(?:{_CONTRACTION})?": {"contractions": 3}},
+    {MAYBE_CONTRACTED: {"contractions": 3}},
     {
         r"| ?\p{N}+": {"numbers": Kind.NUMBER, "blank_numbers": True},
         r"|\p{N}{1,3}": {"numbers": Kind.NUMBER, "most_numbers": 3},
@@ -164,20 +166,17 @@ _RUNS: Final = re.compile(
     rf"(?P<right>{re.escape(FROM_RIGHT)})?(?P<led>\\s\?| \?)?"
     r"(?P<set>\[(?:\\.|[^]\\])+\]|\\p\{\w\})(?P<count>\+|\{\d\}|\{1,\d\}|)(?P<rest>\[\^\\p\{N\}\]\*)?"
 )
-_WHOLE_RUNS: Final = {
-    r"[^\n]+|\n+": r"[\n]+",  # what is no run of line feeds is a word as well
-    r"(?<!\s)\s+\Z": r"\s+",
-}
 _COUNTS: Final = {"+": (1, 0), "": (1, 1), "{3}": (3, 3), "{1,3}": (1, 3)}
 _LED: Final = {None: 0, r"\s?": _WHITE, " ?": Kind.BLANK}
 
 
 def _runs(pattern: str, class_of: Callable[[str], int | None]) -> Runs | None:
     """A pattern of runs, if it is nothing else and there is a class for its set."""
-    at_end = pattern.endswith(r"\Z")
-    if at_end and pattern in _WHOLE_RUNS:
+    if pattern == EMPTY_END:
         return Runs(_WHITE, at_end=True)
-    found = _RUNS.fullmatch(_WHOLE_RUNS.get(pattern, pattern))
+    if pattern == LINES:
+        pattern = r"[\n]+"  # what is no run of line feeds is a word as well
+    found = _RUNS.fullmatch(pattern)
     if (
         found is None
         or found["count"] not in _COUNTS

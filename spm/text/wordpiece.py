@@ -25,21 +25,12 @@ from typing import Final
 
 from spm.errors import EncodeError, VocabError, quoted
 from spm.text.automaton import LongestMatch
+from spm.text.family import piece_text
 from spm.text.token import Stretch, Token
-from spm.text.unicode import base, category, code_points, is_space, lower
+from spm.text.unicode import base, category, code_points, is_chinese, is_space, lower
 from spm.vocab import SPACE, TokenType, Vocab
 
 _REPLACEMENT: Final = 0xFFFD
-_CHINESE: Final = (  # as in BERT; in the last block but two llama.cpp and tokenizers have a gap
-    range(0x4E00, 0xA000),
-    range(0x3400, 0x4DC0),
-    range(0x20000, 0x2A6E0),
-    range(0x2A700, 0x2B740),
-    range(0x2B740, 0x2B820),
-    range(0x2B920, 0x2CEB0),
-    range(0xF900, 0xFB00),
-    range(0x2F800, 0x2FA20),
-)
 
 
 class Part(Enum):
@@ -109,7 +100,7 @@ class WordPiece:
         while pos < len(word):
             i, size = longest[pos]
             if size == 0:
-                return iter([Token(self._unk_id(word), origin[0], origin[-1])])
+                return iter([Token(self._unk_id(word, origin[0]), origin[0], origin[-1])])
             tokens.append(Token(i, origin[pos], origin[pos + size]))
             pos += size
         return iter(tokens)
@@ -118,10 +109,11 @@ class WordPiece:
     def _pieces(self) -> LongestMatch:
         return LongestMatch(self.vocab.piece_to_id)
 
-    def _unk_id(self, word: bytes) -> int:
+    def _unk_id(self, word: bytes, at: int) -> int:
         if self.vocab.unk_id is None:
             raise EncodeError(
-                f"{self.vocab.source}: {quoted(word)} has no pieces, and there is no unk id"
+                f"{self.vocab.source}: byte {at} of the text begins {quoted(word)}, which has no"
+                " pieces, expected an unk id for it"
             )
         return self.vocab.unk_id
 
@@ -131,11 +123,8 @@ class WordPiece:
         return max((last for part, _, _, last in characters if part in _ENDS), default=begin)
 
     def piece_text(self, i: int) -> bytes:
-        """`llama_vocab::impl::token_to_piece` with special pieces shown."""
-        piece, kind = self.vocab.pieces[i], self.vocab.types[i]
-        if kind == TokenType.UNUSED:
-            return b""
-        return piece.replace(SPACE, b" ") if kind == TokenType.NORMAL else piece
+        """As for SPM."""
+        return piece_text(self.vocab, i)
 
 
 def _word(symbols: list[bytes], origin: list[int], end: int) -> Stretch:
@@ -153,6 +142,5 @@ def _read(point: int, lowercase: bool, strip_accents: bool) -> tuple[Part, bytes
     if kind == "C" or point == _REPLACEMENT or (kind == "M" and strip_accents):
         return Part.NOTHING, b""
     char = chr(lower(point) if lowercase else point).encode()
-    chinese = any(point in block for block in _CHINESE)
-    alone = kind == "P" or (kind == "S" and point < 0x7F) or chinese
+    alone = kind == "P" or (kind == "S" and point < 0x7F) or is_chinese(point)
     return (Part.ALONE if alone else Part.LETTER), char

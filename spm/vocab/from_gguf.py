@@ -206,10 +206,9 @@ def _special_ids(keys: _Keys, defaults: Defaults, n: int) -> dict[str, int]:
         if ids[role] >= n and role in ("pad", "mask"):
             del ids[role]  # nothing rests on these, and llama.cpp does without
         elif ids[role] >= n:
-            key = next(k for k, r in _ROLES.items() if r == role)
             raise VocabError(
-                f"{keys.where(key)} is missing and its default {value} is outside the vocabulary,"
-                f" expected 0 to {n - 1}"
+                f"{keys.where(KEY_OF_ROLE[role])} is missing and its default {value} is outside"
+                f" the vocabulary, expected 0 to {n - 1}"
             )
     return ids
 

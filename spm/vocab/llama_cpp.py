@@ -36,7 +36,7 @@ class Defaults(NamedTuple):
     def with_pre(self, pre: PreTokenizer) -> Defaults:
         """What the name of a pre-tokenizer changes of these."""
         ids = {role: i for role, i in self.special_ids.items() if pre.default_bos or role != "bos"}
-        return self._replace(special_ids=ids, add_bos=pre.add_bos, must_bos=pre.gemma4)
+        return self._replace(special_ids=ids, add_bos=pre.add_bos, must_bos=pre.must_bos)
 
 
 DEFAULTS: Final = {  # by tokenizer.ggml.model

@@ -20,7 +20,6 @@ UnicodeForm: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 BEHAVIORS: tuple[Behavior, ...] = get_args(Behavior)
 PREPEND_SCHEMES: tuple[PrependScheme, ...] = get_args(PrependScheme)
-UNICODE_FORMS: tuple[UnicodeForm, ...] = get_args(UnicodeForm)
 
 
 @dataclass(frozen=True)

@@ -42,21 +42,26 @@ class PreTokenizer(NamedTuple):
     clean_spaces: bool = True  # decoding removes spaces before punctuation
     byte_level: bool = True  # pieces are spelled in GPT-2's alphabet of bytes
     escape_whitespaces: bool = False  # a space is ▁
-    gemma4: bool = False  # a run of line feeds that is a piece stays whole; BOS whatever a key says
+    whole_newlines: bool = False  # a run of line feeds that is a piece stays whole
+    must_bos: bool = False  # a BOS whatever the key says
 
 
 def _either(*patterns: str) -> str:
     return "|".join(patterns)
 
 
-# What words are made of.
+# What words are made of. The names without _ are also those of stages: spm/text/word_stages.py.
 
-_CONTRACTION = r"'(?i:[sdmt]|ll|ve|re)"
-_MAYBE_CONTRACTED = rf"(?:{_CONTRACTION})?"
+CONTRACTION = r"'(?i:[sdmt]|ll|ve|re)"
+MAYBE_CONTRACTED = rf"(?:{CONTRACTION})?"
 _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _MARKED_WORD = r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+"
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}[\p{L}\p{M}]*(?: \p{L}[\p{L}\p{M}]*)*"
-_CASED_WORD = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
+CASED_WORD = r"[^\r\n\p{L}\p{N}]?(?:\p{Upper}*\p{Lower}+|\p{Upper}+\p{Lower}*)"
+CASED_AND_MARKED_WORD = _either(
+    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+" + MAYBE_CONTRACTED,
+    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*" + MAYBE_CONTRACTED,
+)
 _DIGITS = r"\p{N}{1,3}"
 _THOUSANDS = FROM_RIGHT + r"\p{N}{1,3}[^\p{N}]*"  # cut behind each three, not before the first
 _SYMBOLS = r" ?[^\s\p{L}\p{N}]+"
@@ -64,8 +69,8 @@ _SYMBOLS_AND_LINES = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
 _SYMBOLS_AND_SLASHES = r" ?[^\s\p{L}\p{N}]+[\r\n/]*"
 _LINE_ENDS = r"\s*[\r\n]+"
 _SPACES = r"\s+(?!\S)|\s+"  # the last one belongs to the word behind it
-_LINES = r"[^\n]+|\n+"
-_EMPTY_END = r"(?<!\s)\s+\Z"  # white space at the end; the look-behind tries each run only once
+LINES = r"[^\n]+|\n+"
+EMPTY_END = r"(?<!\s)\s+\Z"  # white space at the end; the look-behind tries each run only once
 
 # Scripts, as ranges.
 
@@ -86,39 +91,33 @@ _ASIAN_SCRIPTS = (
 # Whole patterns.
 
 _GPT2 = _either(r"'(?:[sdmt]|ll|ve|re)", r" ?\p{L}+", r" ?\p{N}+", _SYMBOLS, _SPACES)
-_LLAMA3 = _either(_CONTRACTION, _WORD, _DIGITS, _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
-_MINICPM5 = _either(_CONTRACTION, _WORD, r"\p{N}+", _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
-_QWEN2 = _either(_CONTRACTION, _WORD, r"\p{N}", _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
+_LLAMA3 = _either(CONTRACTION, _WORD, _DIGITS, _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
+_MINICPM5 = _either(CONTRACTION, _WORD, r"\p{N}+", _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
+_QWEN2 = _either(CONTRACTION, _WORD, r"\p{N}", _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
 _QWEN35 = _either(
-    _CONTRACTION, _MARKED_WORD, r"\p{N}", r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*", _LINE_ENDS, _SPACES
+    CONTRACTION, _MARKED_WORD, r"\p{N}", r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*", _LINE_ENDS, _SPACES
 )
 _UFAKZEKA = _either(_WORD, r"\p{N}", _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES)
-_SEED_CODER = _either(_CONTRACTION, _WORD, r"\p{N}", r" ?[^\s\p{L}\p{N}\r\n]+", _LINE_ENDS, _SPACES)
-_BAILING = _either(_CONTRACTION, _WORD, r"\p{N}", _SYMBOLS_AND_LINES, r"\s*[\r\n]", _SPACES)
+_SEED_CODER = _either(CONTRACTION, _WORD, r"\p{N}", r" ?[^\s\p{L}\p{N}\r\n]+", _LINE_ENDS, _SPACES)
+_BAILING = _either(CONTRACTION, _WORD, r"\p{N}", _SYMBOLS_AND_LINES, r"\s*[\r\n]", _SPACES)
 _EXAONE = _either(
-    _CONTRACTION, _WORDS, r"\p{N}", r" ?[^\s\p{L}\p{N}]+[\r\n/]?", r"\s*[\r\n]", _SPACES
+    CONTRACTION, _WORDS, r"\p{N}", r" ?[^\s\p{L}\p{N}]+[\r\n/]?", r"\s*[\r\n]", _SPACES
 )
 _JAIS2 = _either(
-    *(_CONTRACTION, _WORD, _DIGITS, _SYMBOLS_AND_LINES, _LINE_ENDS),
+    *(CONTRACTION, _WORD, _DIGITS, _SYMBOLS_AND_LINES, _LINE_ENDS),
     *(rf"\s{{{n}}}(?!\S)" for n in (512, 256, 128, 64, 32, 16, 8, 4)),
     *(r"\s{1,2}(?!\S)", r"\s"),
 )
 _KIMI_K2 = _either(
-    *(r"\p{Han}+", r"[^\r\n\p{L}\p{N}]?\p{NotHan}+" + _MAYBE_CONTRACTED),
+    *(r"\p{Han}+", r"[^\r\n\p{L}\p{N}]?\p{NotHan}+" + MAYBE_CONTRACTED),
     *(_DIGITS, _SYMBOLS_AND_LINES, _LINE_ENDS, _SPACES),
 )
-_TEKKEN = _either(_CASED_WORD, r"\p{N}", _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
-_GPT4O = _either(
-    _CASED_WORD + _MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES
-)
-_GRANITE = _either(
-    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]*[\p{Lower}\p{M}]+" + _MAYBE_CONTRACTED,
-    r"[^\r\n\p{L}\p{N}]?[\p{Upper}\p{M}]+[\p{Lower}\p{M}]*" + _MAYBE_CONTRACTED,
-    *(_DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES),
-)
-_AYA = _either(_MARKED_WORD + _MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
+_TEKKEN = _either(CASED_WORD, r"\p{N}", _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
+_GPT4O = _either(CASED_WORD + MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
+_GRANITE = _either(CASED_AND_MARKED_WORD, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
+_AYA = _either(_MARKED_WORD + MAYBE_CONTRACTED, _DIGITS, _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES)
 _YOUTU = _either(
-    _MARKED_WORD + _MAYBE_CONTRACTED, r"\p{N}", _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES
+    _MARKED_WORD + MAYBE_CONTRACTED, r"\p{N}", _SYMBOLS_AND_SLASHES, _LINE_ENDS, _SPACES
 )
 _DEEPSEEK3_WORD = r"[!-/:-@\[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
 _DEEPSEEK3 = _either(_DEEPSEEK3_WORD, r" ?[\p{P}\p{S}]+[\r\n]*", _LINE_ENDS, _SPACES)
@@ -161,7 +160,7 @@ _BY_NAMES: Final = {
         _QWEN2, clean_spaces=False
     ),
     "stablelm2 megrez": _pre(_QWEN2),
-    "laguna": _pre(_LINES, _QWEN2, clean_spaces=False),
+    "laguna": _pre(LINES, _QWEN2, clean_spaces=False),
     "qwen35": _pre(_QWEN35, clean_spaces=False),
     "ufakzeka": _pre(_UFAKZEKA, clean_spaces=False),
     "seed-coder": _pre(_SEED_CODER, clean_spaces=False),
@@ -177,7 +176,7 @@ _BY_NAMES: Final = {
     "youtu": _pre(_KOREAN_OR_CHINESE, _YOUTU, ignore_merges=True, clean_spaces=False),
     "kimi-k2": _pre(_KIMI_K2, clean_spaces=False),
     "deepseek-llm": _pre(
-        *(r"[\r\n]", _DEEPSEEK_LETTERS, r"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", _EMPTY_END, _CJK),
+        *(r"[\r\n]", _DEEPSEEK_LETTERS, r"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", EMPTY_END, _CJK),
         r"\p{N}+",
         apart=r"(?<=[\r\n])|(?<=[A-Za-z])(?=\s)",
         clean_spaces=False,
@@ -206,10 +205,15 @@ _BY_NAMES: Final = {
     ),
     "whitespace": _pre(r"\S+", apart=r"(?<=\S)(?=\s)|(?<=\s)(?=\S)", byte_level=False),
     "gemma4 granite-embed-multi-311m": _pre(
-        _LINES, apart=_APART_AT_LINES, byte_level=False, escape_whitespaces=True, gemma4=True
+        LINES,
+        apart=_APART_AT_LINES,
+        byte_level=False,
+        escape_whitespaces=True,
+        whole_newlines=True,
+        must_bos=True,
     ),
     "sarvam-moe": _pre(
-        _LINES,
+        LINES,
         apart=_APART_AT_LINES,
         clean_spaces=False,
         byte_level=False,

@@ -40,7 +40,8 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
         raise VocabError(f"{vocab.source}: a tokenizer.json, for whose steps GGUF has no keys")
     if vocab.family not in _MODELS:
         raise VocabError(
-            f"{vocab.source}: the vocabulary is {vocab.family.value}, for which GGUF has no name"
+            f"{vocab.source}: the vocabulary is {vocab.family.value}, for which GGUF has no name,"
+            f" expected {' or '.join(family.value for family in _MODELS)}"
         )
     keys: dict[str, MetadataValue] = {
         "model": _MODELS[vocab.family],
@@ -61,11 +62,14 @@ def gguf_metadata(vocab: Vocab) -> dict[str, MetadataValue]:
 
 
 def _normalizer_keys(vocab: Vocab, rules: Normalization) -> dict[str, MetadataValue]:
-    if vocab.denormalization or not rules.escape_whitespaces or rules.treat_whitespace_as_suffix:
-        raise VocabError(
-            f"{vocab.source}: a denormaliser, spaces that are not escaped, or ▁ behind words, for"
-            " which GGUF has no key"
-        )
+    without_key = {
+        "a denormaliser": vocab.denormalization is not None,
+        "spaces that are not escaped": not rules.escape_whitespaces,
+        "▁ behind words": rules.treat_whitespace_as_suffix,
+    }
+    for what, found in without_key.items():
+        if found:
+            raise VocabError(f"{vocab.source} has {what}, expected none: GGUF has no key for it")
     keys: dict[str, MetadataValue] = {
         "add_space_prefix": rules.add_dummy_prefix,
         "remove_extra_whitespaces": rules.remove_extra_whitespaces,

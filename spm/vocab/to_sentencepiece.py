@@ -21,11 +21,13 @@ def model_bytes(vocab: Vocab) -> bytes:
         raise VocabError(f"{vocab.source}: a tokenizer.json, whose steps no .model holds")
     if vocab.family not in _MODEL_TYPES:
         raise VocabError(
-            f"{vocab.source}: the vocabulary is {vocab.family.value}, which no .model holds"
+            f"{vocab.source}: the vocabulary is {vocab.family.value}, which no .model holds,"
+            f" expected {' or '.join(family.value for family in _MODEL_TYPES)}"
         )
     if vocab.lacks or vocab.normalization is None:
         raise VocabError(
-            f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is unknown"
+            f"{vocab.source}: {vocab.lacks} is missing, so sentencepiece's normaliser is unknown;"
+            " expected the key"
         )
     rows = zip(vocab.pieces, vocab.scores.tolist(), vocab.types)
     pieces = b"".join(field(1, _piece(*row)) for row in rows)

@@ -225,7 +225,9 @@ def _check(vocab: Vocab) -> None:
             raise VocabError(f"{vocab.source}: the {role} id is {i}, expected 0 to {n - 1}")
     for role, wanted in (("bos", vocab.add_bos), ("eos", vocab.add_eos)):
         if wanted and role not in vocab.special_ids and vocab.family != Family.RWKV:
-            raise VocabError(f"{vocab.source}: add_{role}_token is true, but there is no {role} id")
+            raise VocabError(
+                f"{vocab.source}: add_{role}_token is true, but there is no {role} id, expected one"
+            )
 
 
 def check_duplicates(vocab: Vocab, apart: bool) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from spm.errors import VocabError, quoted
 from spm.text.hf.aligned import Aligned
 from spm.text.hf.patterns import is_word
-from spm.text.hf.unicode import WHITE_SPACE
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import AddedToken
 
 

@@ -26,7 +26,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from spm.errors import EncodeError
-from spm.text.hf.unicode import WHITE_SPACE, Change
+from spm.text.hf.unicode import Change
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import Behavior
 
 Match = tuple[int, int, bool]  # begin, end, and whether it is one or lies between two
@@ -77,7 +78,10 @@ class Aligned:
         for char, change in changes:
             origin = at - 1 if change > 0 else at
             if origin >= len(self.text):
-                raise EncodeError("text: a normalizer adds to characters that have no original")
+                raise EncodeError(
+                    "text: a normalizer adds to characters that have no original,"
+                    f" expected one of the {len(self.text)} that there are"
+                )
             begins.append(self.begins[origin] if origin >= 0 else self.shift)
             ends.append(self.ends[origin] if origin >= 0 else self.shift)
             chars.append(char)

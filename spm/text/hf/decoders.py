@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final, Protocol
 
+from spm.text.byte_level import BYTE_OF
 from spm.text.hf.patterns import compiled
-from spm.text.hf.pretokenizers import byte_characters
 from spm.vocab import pipeline as hf
 
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")  # Rust reads +A as a number too
@@ -208,14 +207,9 @@ def _last_step(
 # ---- bytes
 
 
-@cache
-def _byte_of() -> dict[str, int]:
-    return {char: byte for byte, char in enumerate(byte_characters())}
-
-
 def bytes_of(piece: str) -> bytes:
     """The bytes that a piece shows; one with another character in it is text."""
-    found = [_byte_of().get(char) for char in piece]
+    found = [BYTE_OF.get(char) for char in piece]
     return piece.encode() if None in found else bytes(byte for byte in found if byte is not None)
 
 

@@ -18,12 +18,12 @@ from spm.text.hf.patterns import compiled
 from spm.text.hf.pretokenizers import show_bytes
 from spm.text.hf.unicode import (
     NORMAL_FORMS,
-    WHITE_SPACE,
     Change,
     characters_of,
     decompose,
     lowercase,
 )
+from spm.text.unicode import WHITE_SPACE, is_chinese
 from spm.vocab import pipeline as hf
 
 Rewrite = Callable[[Aligned], None]
@@ -71,20 +71,11 @@ def _nmt(text: Aligned) -> None:
 
 # ---- BertNormalizer
 
-_CHINESE: Final = (  # first and last: bert.rs, `is_chinese_char`
-    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
-)  # fmt: skip
-
-
-def _is_chinese(char: str) -> bool:
-    return char > "\u33ff" and any(first <= ord(char) <= last for first, last in _CHINESE)
-
 
 def _with_spaces(text: str) -> Iterator[Change]:
     """A space takes the place of a Chinese character, which is new behind it, and one more."""
     for char in text:
-        if _is_chinese(char):
+        if is_chinese(ord(char)):
             yield from ((" ", 0), (char, 1), (" ", 1))
         else:
             yield char, 0

@@ -31,7 +31,8 @@ import regex
 
 from spm.errors import EncodeError, VocabError, brief
 from spm.text.hf.aligned import Match
-from spm.text.hf.unicode import WHITE_SPACE, as_oniguruma_sees
+from spm.text.hf.unicode import as_oniguruma_sees
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import Pattern
 
 MAX_CHARACTERS: Final = 20_000
@@ -83,7 +84,9 @@ def compiled(pattern: Pattern, where: str) -> Search:
 
 def _compile(text: str, where: str) -> regex.Pattern[str]:
     if len(text) > MAX_CHARACTERS:
-        raise VocabError(f"{where}: a pattern of {len(text)} characters, expected at most 20000")
+        raise VocabError(
+            f"{where}: a pattern of {len(text)} characters, expected at most {MAX_CHARACTERS}"
+        )
     try:
         return regex.compile(_Reader(text, where).whole(), regex.VERSION1)
     except regex.error as error:
@@ -185,7 +188,7 @@ class _Reader:
         """a|b|c, up to the end or a parenthesis."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.refuse("parentheses in more than 50 others")
+            self.refuse(f"parentheses in more than {MAX_DEPTH} others")
         parts = [self.sequence()]
         while self.taken("|"):
             self.last_letter = ""
@@ -282,7 +285,7 @@ class _Reader:
         """[...], with sets in it as the union."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.refuse("sets in more than 50 others")
+            self.refuse(f"sets in more than {MAX_DEPTH} others")
         out = ["[^" if self.taken("^") else "["]
         out.append(self.set_item())  # a ] as the first is itself
         while self.peek() != "]":

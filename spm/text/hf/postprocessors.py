@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from spm.text.hf.pretokenizers import byte_characters
-from spm.text.hf.unicode import WHITE_SPACE
+from spm.text.byte_level import LETTERS
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab.pipeline import TrimOffsets
 
-_SPACES: Final = WHITE_SPACE + byte_characters()[0x20]  # Ġ, which is a space
+_SPACES: Final = WHITE_SPACE + LETTERS[0x20].decode()  # Ġ, which is a space
 
 
 def trimmed(

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
+from spm.text.byte_level import LETTERS
 from spm.text.hf import tables
 from spm.text.hf.aligned import Aligned, Match
 from spm.text.hf.patterns import Search, compiled, searching, word_pattern
-from spm.text.hf.unicode import WHITE_SPACE, characters_of
+from spm.text.hf.unicode import characters_of
+from spm.text.unicode import WHITE_SPACE
 from spm.vocab import pipeline as hf
 
 Cut = Callable[[Aligned], list[Aligned]]
@@ -29,29 +31,14 @@ def pre_tokenizer(step: hf.PreTokenizer, where: str) -> Cut:
     return _MAKERS[type(step)](step, where)
 
 
-# ---- bytes as characters
-
-
-@cache
-def byte_characters() -> tuple[str, ...]:
-    """The visible character for each byte: itself, or one from U+0100 on."""
-    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = iter(range(0x100, 0x200))
-    return tuple(chr(b if b in visible else next(hidden)) for b in range(256))
-
-
 @cache
 def _shown(char: str) -> str:
-    table = byte_characters()
-    return "".join(table[byte] for byte in char.encode())
+    return b"".join(LETTERS[byte] for byte in char.encode()).decode()
 
 
 def show_bytes(text: Aligned) -> None:
     """Every byte as a visible character, at the place of its character."""
     text.map(_shown)
-
-
-# ---- the pre-tokenizers
 
 
 def _byte_level(step: hf.ByteLevel, where: str) -> Cut:

@@ -15,10 +15,6 @@ from typing import Final, Literal
 
 from spm.text.hf import tables
 
-WHITE_SPACE: Final = (  # White_Space, which has been the same since Unicode 4
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 KEPT: Final = 1 << 16  # answers about characters; a text may ask about all of them
 _STAND_IN: Final = "\U000ffffe"  # a code point that never is a character
 

@@ -1,9 +1,8 @@
 """Unigram as tokenizers does it: the row of pieces with the largest sum of scores.
 
-For each place of a text, from left to right, the best row that ends there is known before any piece
-begins there, so one look at every piece of the text finds the best last piece for every place
-(Viterbi's algorithm). Of equal sums the one that was found first stays. Sums are of double
-precision. A character that is no piece by itself may stand alone, at 10 below the worst score.
+The theory is that of spm/text/unigram.py. Here sums are of double precision and without a limit,
+and every piece may stand. A character that is no piece by itself may stand alone, at 10 below the
+worst score.
 
     pieces     a -1   b -2   ab -2.5   bc -1   <unk>
     abc        a|bc -2   ab|<unk>   a|b|<unk>        the first
@@ -16,24 +15,19 @@ Source: tokenizers/src/models/unigram/model.rs (`encode_optimized`, `tokenize`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 from spm.errors import EncodeError, VocabError
 from spm.text.hf.spans import Span, byte_ids_of
+from spm.text.trie import Trie
+from spm.text.unigram import NO_ID, UNKNOWN_PENALTY, Last, Lexicon, Sums, best_row
 from spm.vocab import pipeline as hf
 
-UNKNOWN_PENALTY: Final = 10.0  # K_UNK_PENALTY
 MAX_CHARACTERS: Final = 8000  # of a piece: they bound the work for each place of a text
-
-
-class Last(NamedTuple):
-    """The last piece of a row: where it begins and ends, and whether it is unknown."""
-
-    begin: int
-    end: int
-    is_unknown: bool
+TOKENIZERS: Final = Sums("d", limit=float("inf"), unreached=(0, -1))
 
 
 class Unigram:
@@ -49,20 +43,35 @@ class Unigram:
         self.source = source
         self.ids = ids
         self.step = step
-        self.sizes = _sizes_by_first(ids)
-        self.unknown_score = min(step.scores, default=0.0) - UNKNOWN_PENALTY
         self.byte_ids = byte_ids_of(ids)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """All pieces; decoding does not ask for them."""
+        return Lexicon(
+            Trie((piece.encode(), i) for piece, i in self.ids.items() if piece),
+            self.step.scores,
+            NO_ID if self.step.unk_id is None else self.step.unk_id,
+            min(self.step.scores, default=0.0) - UNKNOWN_PENALTY,
+        )
 
     def tokenize(self, part: str) -> list[Span]:
         """The ids of a part."""
+        text = part.encode()
+        unknown = self.lexicon.unknown_id
         spans: list[Span] = []
-        end = 0
-        for is_unknown, run in groupby(self.best_row(part), key=lambda last: last.is_unknown):
-            found = [part[last.begin : last.end] for last in run]
-            for piece in ["".join(found)] if is_unknown else found:
-                begin, end = end, end + len(piece.encode())
-                spans += (Span(i, begin, end) for i in self._ids_of(piece))
+        for is_unknown, run in groupby(self._best_row(part), key=lambda last: last.id == unknown):
+            pieces = list(run)
+            if is_unknown:
+                pieces = [Last(pieces[0].begin, pieces[-1].end, unknown)]
+            for begin, end, _ in pieces:
+                spans += (Span(i, begin, end) for i in self._ids_of(text[begin:end].decode()))
         return spans
+
+    def _best_row(self, part: str) -> list[Last]:
+        if self.step.unk_id is None and not self.ids.keys() >= set(part):
+            self._unk_id()
+        return best_row([char.encode() for char in part], self.lexicon, TOKENIZERS)
 
     def _ids_of(self, piece: str) -> list[int]:
         if piece in self.ids:
@@ -75,44 +84,7 @@ class Unigram:
     def _unk_id(self) -> int:
         if self.step.unk_id is None:
             raise EncodeError(
-                f"{self.source}: a character of the text has no piece, and model.unk_id is null"
+                f"{self.source}: a character of the text has no piece, and model.unk_id is null,"
+                " expected an id for unknown characters"
             )
         return self.step.unk_id
-
-    def best_row(self, part: str) -> list[Last]:
-        """The pieces of a text."""
-        n = len(part)
-        sums = [0.0] * (n + 1)
-        last = [Last(0, end, False) for end in range(n + 1)]
-        reached = [True] + [False] * n
-        for begin in range(n):
-            for size, score, is_unknown in self._candidates(part, begin):
-                end = begin + size
-                if not reached[end] or sums[begin] + score > sums[end]:
-                    sums[end], reached[end] = sums[begin] + score, True
-                    last[end] = Last(begin, end, is_unknown)
-        row: list[Last] = []
-        while n > 0:
-            row.append(last[n])
-            n = last[n].begin
-        return row[::-1]
-
-    def _candidates(self, part: str, begin: int) -> Iterator[tuple[int, float, bool]]:
-        """Size and score of every piece at a place, the shortest first, or of an unknown one."""
-        single = False
-        for size in self.sizes.get(part[begin], ()):
-            i = self.ids.get(part[begin : begin + size])
-            if i is not None and begin + size <= len(part):
-                single = single or size == 1
-                yield size, self.step.scores[i], i == self.step.unk_id
-        if not single:
-            self._unk_id()
-            yield 1, self.unknown_score, True
-
-
-def _sizes_by_first(ids: Mapping[str, int]) -> dict[str, list[int]]:
-    """How long the pieces are that begin with a character, the shortest first."""
-    sizes: dict[str, set[int]] = {}
-    for piece in filter(None, ids):
-        sizes.setdefault(piece[0], set()).add(len(piece))
-    return {first: sorted(found) for first, found in sizes.items()}
