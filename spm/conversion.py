@@ -59,9 +59,14 @@ def write_checked(
 ) -> None:
     """Let `write` make a file, which appears under its name only if it gives the original's ids.
 
-    Raises VocabError naming the first text that does not, or if the file cannot be written.
+    Raises VocabError naming the first text that does not, if it would take the place of the file
+    that was read (a GGUF holds more than its vocabulary), or if it cannot be written.
     """
     target = Path(path)
+    if target.exists() and target.resolve() == Path(original.vocab.source).resolve():
+        raise VocabError(
+            f"{one_line(target)}: the file that the vocabulary was read from, expected another name"
+        )
     draft = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         write(draft)

@@ -347,6 +347,9 @@ def test_the_templates_of_a_file(tmp_path: Path) -> None:
     assert {"default", "tool_use"} == set(tok.chat_templates)
     assert "plain" == tok.render_chat(HI).text
     assert "1" == tok.render_chat(HI, tools=[{}]).text
+    for wrong in (5, "a"):
+        with pytest.raises(ChatError, match=r"^tools is .*, expected a list$"):
+            tok.render_chat(HI, tools=wrong)  # type: ignore[arg-type]
     assert "plain" == tok.render_chat(HI, tools=[{}], template="default").text
     assert "own" == tok.render_chat(HI, template=ChatTemplate("own")).text
     with pytest.raises(

@@ -188,3 +188,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     ):
         method(tok, tmp_path / "w.x")
     assert ["v.model"] == os.listdir(tmp_path)
+
+
+def test_no_file_takes_the_place_of_the_one_that_was_read(tmp_path: Path) -> None:
+    path = write_vocab(tmp_path / "v.gguf", HELLO)
+    before = path.read_bytes()
+    with pytest.raises(SpmError, match=r"v\.gguf: the file that the vocabulary was read from"):
+        Tokenizer.from_gguf(path).to_gguf(tmp_path / "." / "v.gguf")
+    assert before == path.read_bytes()

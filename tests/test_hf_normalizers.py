@@ -9,6 +9,7 @@ import pytest
 
 from spm import EncodeError, Tokenizer
 from spm.text.hf.aligned import Aligned
+from spm.text.hf.unicode import graphemes
 
 # Every character that the normalizers leave is a word, so the places are those of characters.
 CHARACTERS = {
@@ -119,3 +120,10 @@ def test_where_the_library_ends_the_program_there_is_an_error(tmp_path: Path) ->
     )
     with pytest.raises(EncodeError, match=r"^text: a normalizer adds to characters that have no"):
         tokenizer(tmp_path, steps).encode("AB")
+
+
+@pytest.mark.parametrize("mark", ["\u0b54", "\u05c8", "\u1ade", "\u1af0"])
+def test_a_character_newer_than_unicode_17_joins_nothing(mark: str) -> None:
+    """Whatever the installed `regex` knows; answers of tokenizers 0.23.3."""
+    assert ["e\u0301", mark] == list(graphemes(f"e\u0301{mark}"))
+    assert ["e\u0301\u1acf"] == list(graphemes("e\u0301\u1acf"))  # a mark since 17

@@ -32,6 +32,12 @@ class Rendered:
     ids: tuple[int, ...]
 
 
+def _listed(given: Iterable[Mapping[str, Any]] | None, name: str) -> list[Mapping[str, Any]] | None:
+    if given is not None and (isinstance(given, str) or not isinstance(given, Iterable)):
+        raise ChatError(f"{name} is {brief(given)}, expected a list")
+    return None if given is None else list(given)
+
+
 @dataclass(frozen=True)
 class ChatTemplate:
     """A template and where it is from, for messages."""
@@ -55,8 +61,8 @@ class ChatTemplate:
             raise ChatError(self.problem)
         given = {
             "messages": chat(messages),
-            "tools": plain(None if tools is None else list(tools), "tools"),
-            "documents": plain(None if documents is None else list(documents), "documents"),
+            "tools": plain(_listed(tools, "tools"), "tools"),
+            "documents": plain(_listed(documents, "documents"), "documents"),
             "add_generation_prompt": bool(add_generation_prompt),
             **{name: plain(value, name) for name, value in variables.items()},
         }

@@ -277,7 +277,7 @@ Arguments read_arguments(const Encoder& self, PyObject* const* args, Py_ssize_t 
 void refuse_parse_special(const Encoder& self, const spm::EncodeOptions& options) {
   if (options.parse_special && self.dialect.rules().replaces_malformed) {
     PyErr_SetString(self.messages.encode_error.ptr(),
-                    "parse_special: sentencepiece reads no CONTROL piece out of a text");
+                    "parse_special is True, expected False: sentencepiece reads no CONTROL piece out of a text");
     throw nb::python_error();
   }
 }

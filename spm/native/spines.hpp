@@ -153,7 +153,7 @@ class Search {
   bool merge(std::vector<Node>& row, Spines& spines) {
     tokens_.clear();
     dead_.assign(row.size() + 1, false);
-    size_t budget = 64 * row.size() + 1024;
+    size_t budget = 16 * row.size() + 1024;
     Token candidate = longest(0, row, budget);
     for (size_t at = 0; at < row.size();) {
       if (budget-- == 0) return false;

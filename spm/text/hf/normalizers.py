@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import regex
-
 from spm.text.charsmap import Charsmap
 from spm.text.hf import tables
 from spm.text.hf.aligned import Aligned
@@ -21,6 +19,7 @@ from spm.text.hf.unicode import (
     Change,
     characters_of,
     decompose,
+    graphemes,
     lowercase,
 )
 from spm.text.unicode import WHITE_SPACE, is_chinese
@@ -111,7 +110,7 @@ def _precompiled(step: hf.Precompiled, where: str) -> Rewrite:
     charsmap = Charsmap(step.charsmap, where)
 
     def pieces(text: str) -> Iterator[tuple[str, str | None]]:
-        for grapheme in regex.findall(r"\X", text):  # of Unicode 17 there, and so here
+        for grapheme in graphemes(text):
             if len(grapheme.encode()) <= MAX_GRAPHEME_BYTES:
                 made = charsmap.shortest_prefix(grapheme)
                 if made is not None:

@@ -13,9 +13,18 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Final, Literal
 
+import regex
+
 from spm.text.hf import tables
 
 KEPT: Final = 1 << 16  # answers about characters; a text may ask about all of them
+_SINCE_17: Final = """
+88F C5C CDC 1ACF-1ADD 1AE0-1AEB 20C1 2B96 A7CE-A7CF A7D2 A7D4 A7F1 FBC3-FBD2 FD90-FD91 FDC8-FDCE
+10940-10959 10EC5-10EC7 10ED0-10ED8 10EFA-10EFB 11B60-11B67 11DB0-11DDB 11DE0-11DE9 16EA0-16EB8
+16EBB-16ED3 16FF2-16FF6 187F8-187FF 18D09-18D1E 18D80-18DF2 1CCFA-1CCFC 1CEBA-1CED0 1CEE0-1CEF0
+1E6C0-1E6DE 1E6E0-1E6F5 1E6FE-1E6FF 1F6D8 1F777-1F77A 1F8D0-1F8D8 1FA54-1FA57 1FA8A 1FA8E 1FAC8
+1FACD 1FAEA 1FAEF 1FBFA 2B73A-2B73F 2CEA2-2CEAD 323B0-33479
+"""  # DerivedAge.txt of Unicode 17: what 16 had no character for
 _STAND_IN: Final = "\U000ffffe"  # a code point that never is a character
 
 Change = tuple[str, int]  # a character, and what it did: aligned.py
@@ -63,6 +72,27 @@ def as_oniguruma_sees(text: str) -> str:
     if text.isascii():
         return text
     return _unknown_to_oniguruma().sub(_STAND_IN, text).replace("\u0295", "\u0293")
+
+
+# ---- graphemes
+
+
+@cache
+def _newer_than_17() -> regex.Pattern[str]:
+    """What the installed `regex` knows and Unicode 17 does not."""
+
+    def members(rows: str) -> str:
+        return "".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in _ranges(rows))
+
+    old = f"[{members(tables.UNASSIGNED)}]--[{members(_SINCE_17)}]"
+    return regex.compile(rf"[{old}--\p{{Cn}}]", regex.V1)
+
+
+def graphemes(text: str) -> Iterator[str]:
+    """The grapheme clusters by Unicode 17, as unicode-segmentation cuts them."""
+    hidden = text if text.isascii() else _newer_than_17().sub(_STAND_IN, text)
+    for match in regex.finditer(r"\X", hidden):
+        yield text[match.start() : match.end()]
 
 
 # ---- normal forms
