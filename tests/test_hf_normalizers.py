@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,19 @@ def test_a_character_newer_than_unicode_17_joins_nothing(mark: str) -> None:
     """Whatever the installed `regex` knows; answers of tokenizers 0.23.3."""
     assert ["e\u0301", mark] == list(graphemes(f"e\u0301{mark}"))
     assert ["e\u0301\u1acf"] == list(graphemes("e\u0301\u1acf"))  # a mark since 17
+
+
+def test_graphemes_are_those_of_unicode(shared: Path) -> None:
+    """GraphemeBreakTest of Unicode 14, but that U+2701 is no pictograph any more (since 16)."""
+    path = shared / "conformance" / "unicode" / "GraphemeBreakTest.txt"
+    rows = [line.partition("#")[0].strip("÷ \t\n") for line in path.read_text("utf-8").splitlines()]
+    told = [row for row in rows if row and not re.search(r"\bD8", row)]
+    different = []
+    for row in told:
+        points = [part.replace("×", " ").split() for part in row.split("÷")]
+        expected = ["".join(chr(int(point, 16)) for point in part) for part in points]
+        if expected != list(graphemes("".join(expected))):
+            different.append(row)
+
+    assert len(told) > 500
+    assert ["2701 × 200D × 2701"] == different
