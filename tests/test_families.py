@@ -88,3 +88,30 @@ def test_every_row_of_patterns_is_read_or_left_whole() -> None:
 
     assert {"gpt-2", "llama-bpe", "qwen2", "tekken", "deepseek-v3"} <= read
     assert not read & {"chameleon", "kimi-k2", "superbpe", "youtu"}
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "qwen2"])
+def test_a_gguf_of_bpe_that_was_written_again_is_the_same(tmp_path: Path, pre: str) -> None:
+    tok = bpe(tmp_path, pre=pre)
+    tok.to_gguf(tmp_path / "w.gguf")
+    copy = Tokenizer.from_gguf(tmp_path / "w.gguf")
+
+    assert tok.fingerprint == copy.fingerprint
+    assert [5, 4] == copy.encode(" abab")
+
+
+def test_a_word_piece_is_no_byte(tmp_path: Path) -> None:
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "seperator_token_id": 0, "unknown_token_id": 0}
+    rest = {"padding_token_id": 0, "mask_token_id": 0, "model": "bert"}
+    path = write_vocab(tmp_path / "v.gguf", [piece("[U]", 0, CONTROL), BYTES[0]], **ids, **rest)
+    with pytest.raises(SpmError, match=r"id 1 has type BYTE, expected none in a WordPiece"):
+        Tokenizer.from_gguf(path)
+
+
+def test_a_stream_of_rwkv_stops_where_no_piece_goes_on(tmp_path: Path) -> None:
+    path = write_vocab(tmp_path / "v.gguf", [*pieces("a xy"), piece("\n")], model="rwkv")
+    stream = Tokenizer.from_gguf(path).stream_encoder()
+
+    assert [0, 0] == stream.push("aaxzzz")
+    with pytest.raises(SpmError, match=r"expected one of the pieces that begin with it"):
+        stream.flush()
