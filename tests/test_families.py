@@ -115,3 +115,12 @@ def test_a_stream_of_rwkv_stops_where_no_piece_goes_on(tmp_path: Path) -> None:
     assert [0, 0] == stream.push("aaxzzz")
     with pytest.raises(SpmError, match=r"expected one of the pieces that begin with it"):
         stream.flush()
+
+
+def test_word_pieces_need_what_stands_around_every_text(tmp_path: Path) -> None:
+    ids = dict.fromkeys(["bos", "eos", "seperator", "unknown", "padding", "mask"], 0)
+    keys = {f"{role}_token_id": i for role, i in ids.items()}
+    path = write_vocab(tmp_path / "v.gguf", [piece("[U]", 0, CONTROL)], model="bert", **keys)
+    vocab = Tokenizer.from_gguf(path).vocab
+    with pytest.raises(SpmError, match=r"there is no sep id, expected bos and sep$"):
+        Tokenizer(vocab.reread(special_ids={"bos": 0}), "llama.cpp")
