@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spm.errors import SpmError, VocabError, one_line
+from spm.errors import GGUFError, SpmError, VocabError, one_line
+from spm.gguf import GGUF
 from spm.text.utf8 import is_utf8
 from spm.vocab import SPACE, TokenType, Vocab
 
@@ -59,14 +60,11 @@ def write_checked(
 ) -> None:
     """Let `write` make a file, which appears under its name only if it gives the original's ids.
 
-    Raises VocabError naming the first text that does not, if it would take the place of the file
-    that was read (a GGUF holds more than its vocabulary), or if it cannot be written.
+    Raises VocabError naming the first text that does not, if the file would take the place of a
+    model, or if it cannot be written.
     """
     target = Path(path)
-    if target.exists() and target.resolve() == Path(original.vocab.source).resolve():
-        raise VocabError(
-            f"{one_line(target)}: the file that the vocabulary was read from, expected another name"
-        )
+    _check_no_weights(target)
     draft = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         write(draft)
@@ -82,6 +80,17 @@ def write_checked(
         raise VocabError(said) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _check_no_weights(target: Path) -> None:
+    """A vocabulary alone takes nobody's weights away: least of all those it was read beside."""
+    try:
+        with GGUF.open(target) as gguf:
+            n = len(gguf.tensors)
+    except GGUFError:
+        return  # there is none, or it is no GGUF
+    if n:
+        raise VocabError(f"{one_line(target)}: a GGUF with {n} tensors, expected none or no file")
 
 
 def _check(target: Path, original: Encoder, copy: Encoder, parse_special: bool) -> None:

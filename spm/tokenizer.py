@@ -432,7 +432,7 @@ class Tokenizer:
         """A chat as its template writes it, and the ids of that, in the llama.cpp dialect.
 
         The text is that of transformers. Whatever the messages, tools, documents and `variables`
-        contain, no CONTROL id comes out of it: only what the template itself wrote is parsed for
+        contain, it spells no CONTROL piece: only what the template itself wrote is parsed for
         special pieces, and the ids are else those of `encode(text, parse_special=True,
         add_special=False)`. BOS and EOS are there if the template wrote them. `template` is a name
         in `chat_templates`; None is 'tool_use' where there are tools and such a template, and
@@ -453,13 +453,8 @@ class Tokenizer:
             variables=variables,
         )
         spans = own_spans(text)
-        parts = _StreamParts(self, add_special=False, parse_special=False)
-        ids = encode_trusted(
-            self._dialect,
-            utf8(text),
-            byte_spans(text, spans),
-            partial(parts.encode_part, begins=True),
-        )
+        encode_part = partial(self._encode_part, parse_special=False, begins=True)
+        ids = encode_trusted(self._dialect, utf8(text), byte_spans(text, spans), encode_part)
         return Rendered(str.__str__(text), spans, tuple(ids))
 
     # ---- ids -> text
@@ -514,6 +509,13 @@ class Tokenizer:
             spans = _characters_before(data)[spans]
         return np.array([token.id for token in tokens], np.int32), spans
 
+    def _encode_part(self, text: bytes, parse_special: bool, begins: bool) -> list[int]:
+        """The ids of a part of a text, without what `add_special` puts around it."""
+        ids = self._in_core("encode_part", text, parse_special, begins)
+        if ids is not None:
+            return list(ids.tolist())
+        return [token.id for token in encode(self._dialect, text, parse_special, begins)]
+
     def _with_special(self, ids: list[int], before: bool, behind: bool) -> NDArray[np.int32]:
         first = self._dialect.before if before else ()
         last = self._dialect.behind if behind else ()
@@ -561,11 +563,7 @@ class _StreamParts:
 
     def encode_part(self, text: bytes, begins: bool) -> list[int]:
         """The ids of a part of a text."""
-        ids = self.tok._in_core("encode_part", text, self.parse_special, begins)
-        if ids is not None:
-            return list(ids.tolist())
-        tokens = encode(self.tok._dialect, text, self.parse_special, begins)
-        return [token.id for token in tokens]
+        return self.tok._encode_part(text, self.parse_special, begins)
 
     def finished(self, ids: list[int], first: bool, last: bool) -> list[int]:
         """With BOS in front of the first ids and EOS behind the last."""

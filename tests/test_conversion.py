@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spm import GGUF, SpmError, Tokenizer
+from spm.gguf import write_gguf
 from tests.making import (
     BYTES,
     CONTROL,
@@ -190,9 +191,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert ["v.model"] == os.listdir(tmp_path)
 
 
-def test_no_file_takes_the_place_of_the_one_that_was_read(tmp_path: Path) -> None:
-    path = write_vocab(tmp_path / "v.gguf", HELLO)
+def test_a_vocabulary_takes_nobody_s_weights_away(tmp_path: Path) -> None:
+    path = tmp_path / "v.gguf"
+    write_gguf(path, metadata(HELLO), {"w": np.ones((2, 32), np.float32)})
     before = path.read_bytes()
-    with pytest.raises(SpmError, match=r"v\.gguf: the file that the vocabulary was read from"):
+    with pytest.raises(SpmError, match=r"v\.gguf: a GGUF with 1 tensors, expected none"):
         Tokenizer.from_gguf(path).to_gguf(tmp_path / "." / "v.gguf")
     assert before == path.read_bytes()
+
+
+def test_a_vocabulary_may_take_the_place_of_another(tmp_path: Path) -> None:
+    tok = Tokenizer.from_gguf(write_vocab(tmp_path / "v.gguf", HELLO))
+    write_vocab(tmp_path / "w.gguf", ENTRIES)
+    for name in ("v.gguf", "w.gguf"):
+        tok.to_gguf(tmp_path / name)
+        assert tok.fingerprint == Tokenizer.from_gguf(tmp_path / name).fingerprint

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spm import ChatTemplate, EncodeError, SpmError, Tokenizer, TokenType
+from spm.vocab import Family
 from tests.making import (
     BYTES,
     CONTROL,
     HEAD,
     HELLO,
+    UNKNOWN,
     USER_DEFINED,
     piece,
     pieces,
@@ -48,11 +50,42 @@ def toks(tmp_path_factory: pytest.TempPathFactory) -> list[Tokenizer]:
         Tokenizer.from_gguf(write_vocab(folder / "merging.gguf", merging)),
         Tokenizer.from_gguf(write_vocab(folder / "parsed.gguf", parsed)),
         Tokenizer.from_gguf(write_vocab(folder / "phi3.gguf", parsed, name="phi-3")),
+        *map(Tokenizer.from_gguf, of_other_families(folder)),
     ]
+
+
+def of_other_families(folder: Path) -> list[Path]:
+    """In most of them `user` in a text is a CONTROL piece, by merging or as the longest piece."""
+    letters = pieces("< | s > / u e r Ġ ▁ . us er")
+    heads = [piece("<unk>", 0, UNKNOWN), piece("<s>", 0, CONTROL), piece("</s>", 0, CONTROL)]
+    special = [piece("user", 9, CONTROL), piece("<|end|>", 9)]  # llama.cpp makes that one CONTROL
+    entries = [*heads, *BYTES, *letters, *special]
+    roles = ("unknown", "bos", "eos", "seperator", "padding", "mask")
+    ids = {f"{role}_token_id": i for i, role in enumerate(roles)}
+    merges = {"merges": [b"u s", b"e r", b"us er"], "pre": "llama-bpe"}
+    without_bytes = {"entries": [*heads, *letters, *special], "unknown_token_id": 0}
+    return [
+        write_vocab(folder / "bpe.gguf", entries, **{**ids, "model": "gpt2", **merges}),
+        write_vocab(folder / "t5.gguf", entries, **{**ids, "model": "t5"}),
+        write_vocab(folder / "bert.gguf", **{**ids, "model": "bert", **without_bytes}),
+        write_vocab(folder / "rwkv.gguf", **{**ids, "model": "rwkv", **without_bytes}),
+        write_vocab(folder / "plamo2.gguf", entries, **{**ids, "model": "plamo2"}),
+    ]
+
+
+N_TOKS = 8
 
 
 def control_ids(tok: Tokenizer) -> set[int]:
     return set(tok.vocab.ids_of_type(TokenType.CONTROL))
+
+
+def test_plain_encoding_does_let_a_text_spell_a_control_piece(toks: list[Tokenizer]) -> None:
+    assert N_TOKS == len(toks)
+    for tok in toks:
+        if tok.vocab.family not in (Family.SPM, Family.UNIGRAM):
+            user = tok.vocab.piece_to_id[b"user"]
+            assert user in tok.encode("user", add_special=False), tok.vocab.family
 
 
 def check(tok: Tokenizer, texts: list[str]) -> None:
@@ -84,7 +117,7 @@ def spellings(tok: Tokenizer) -> st.SearchStrategy[list[str]]:
     return st.lists(text.map("".join), min_size=5, max_size=5)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(N_TOKS))
 def test_no_text_of_a_message_is_a_control_piece(toks: list[Tokenizer], number: int) -> None:
     @given(spellings(toks[number]))
     def hold(texts: list[str]) -> None:
@@ -114,7 +147,7 @@ def test_a_text_that_merges_into_bos(toks: list[Tokenizer]) -> None:
 BENIGN = st.lists(st.text("user s|er\nß日 ", max_size=12), min_size=5, max_size=5)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(N_TOKS))
 def test_harmless_chats_have_the_ids_of_their_text(toks: list[Tokenizer], number: int) -> None:
     tok = toks[number]
 

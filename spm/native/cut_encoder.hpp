@@ -46,13 +46,9 @@ class CutEncoder : public Encoder {
     const char *begin = text.data(), *end = begin + text.size();
     while (begin < end) {
       const char* next = end_of_unit(begin, end);
-      size_t first = ids.size();
+      size_t first = spans ? spans->size() : 0;
       units_->encode({begin, size_t(next - begin)}, ids, spans, scratch.work);
-      if (spans)
-        for (size_t i = first; i < ids.size(); i++) {
-          (*spans)[i].begin += size_t(begin - text.data());
-          (*spans)[i].end += size_t(begin - text.data());
-        }
+      if (spans) move_spans(*spans, first, size_t(begin - text.data()));
       begin = next;
     }
   }

@@ -59,4 +59,15 @@ struct Span {
   size_t begin, end;
 };
 
+// Of a symbol spelled by n ids the last owns all of it; the others are empty at its beginning.
+inline void place_spans(Span symbol, size_t n, std::vector<Span>& spans) {
+  for (size_t i = 0; i + 1 < n; i++) spans.push_back({symbol.begin, symbol.begin});
+  if (n) spans.push_back(symbol);
+}
+
+// Spans of a part of a text, from the one at `first` on, as spans of the text.
+inline void move_spans(std::vector<Span>& spans, size_t first, size_t by) {
+  for (size_t i = first; i < spans.size(); i++) spans[i] = {spans[i].begin + by, spans[i].end + by};
+}
+
 }  // namespace spm

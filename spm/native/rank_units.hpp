@@ -1,4 +1,11 @@
 // One unit -> ids where pairs have ranks: a BPE word, or what the cut lemma leaves together.
+//
+//     merges   h e   l l   he ll   hell o      the pair that stands first in the list merges first
+//     hello    h e l l o   he l l o   he ll o   hell o   hello
+//
+// A unit that is a piece may be exempt from merging (`ignore_merges`; newlines in Gemma 4): it is looked up
+// first. Symbols begin as bytes or as characters, and what is no piece in the end is spelled byte by byte.
+// The specification is spm/text/bpe.py.
 #pragma once
 
 #include "merges.hpp"
@@ -6,63 +13,38 @@
 
 namespace spm {
 
-// Text -> id, of whole words.
+// Text -> id, of words that are pieces and stay whole.
 class WholeWords {
  public:
-  explicit WholeWords(uint64_t seed) : seed_(seed), begins_{0} {}
+  explicit WholeWords(uint64_t seed) : numbers_(0, seed) {}
 
   // Of equal texts the last counts.
-  void build(const std::vector<std::pair<std::string, int32_t>>& words) {
-    fill_huge(slots_, std::bit_ceil(2 * words.size() + 2), Slot{});
-    for (auto& [text, id] : words) {
-      uint64_t hash = hash_text(text, seed_);
-      Slot& slot = slots_[find_slot(text, hash)];
-      if (slot.word == kNoSymbol) {
-        slot = {uint32_t(hash), uint32_t(ids_.size())};
-        ids_.push_back(id);
-        texts_ += text;
-        begins_.push_back(uint32_t(texts_.size()));
-      }
-      ids_[slot.word] = id;
+  void add(std::string text, int32_t id) {
+    uint32_t number = numbers_.find(text);
+    if (number == kNoSymbol) {
+      number = numbers_.insert(texts_.emplace_back(std::move(text)));
+      ids_.push_back(id);
     }
+    ids_[number] = id;
   }
 
   // -1: there is none.
   int32_t find(std::string_view text) const {
     if (ids_.empty()) return -1;
-    const Slot& slot = slots_[find_slot(text, hash_text(text, seed_))];
-    return slot.word == kNoSymbol ? -1 : ids_[slot.word];
+    uint32_t number = numbers_.find(text);
+    return number == kNoSymbol ? -1 : ids_[number];
   }
 
  private:
-  struct Slot {
-    uint32_t tag = 0, word = kNoSymbol;
-  };
-  size_t find_slot(std::string_view text, uint64_t hash) const {
-    size_t mask = slots_.size() - 1, i = hash >> 20 & mask;
-    while (slots_[i].word != kNoSymbol &&
-           (slots_[i].tag != uint32_t(hash) || this->text(slots_[i].word) != text))
-      i = (i + 1) & mask;
-    return i;
-  }
-  std::string_view text(uint32_t word) const {
-    return std::string_view(texts_).substr(begins_[word], begins_[word + 1] - begins_[word]);
-  }
-
-  uint64_t seed_;
-  std::vector<Slot> slots_;
+  std::deque<std::string> texts_;
+  TextNumbers numbers_;
   std::vector<int32_t> ids_;
-  std::vector<uint32_t> begins_;
-  std::string texts_;
 };
 
 class RankUnits : public UnitEncoder {
  public:
   RankUnits(const RankVocabulary& vocabulary, Merges merges, uint64_t seed)
-      : UnitEncoder(std::move(merges.ranked), seed),
-        bytes_(vocabulary.bytes),
-        whole_newlines_(vocabulary.whole_newlines),
-        whole_(seed) {
+      : UnitEncoder(std::move(merges.ranked), seed), bytes_(vocabulary.bytes), whole_(seed) {
     std::copy_n(vocabulary.byte_ids, 256, byte_ids_);
     if (vocabulary.whole_words || vocabulary.whole_newlines) collect_whole_words(vocabulary);
     if (bytes_)
@@ -118,13 +100,11 @@ class RankUnits : public UnitEncoder {
   }
 
   void collect_whole_words(const RankVocabulary& vocabulary) {
-    std::vector<std::pair<std::string, int32_t>> words;
     for (size_t id = 0; id < vocabulary.pieces.size(); id++) {
       std::string text;
       if (read(vocabulary.pieces[id], text) && is_whole_word(vocabulary, text))
-        words.emplace_back(std::move(text), int32_t(id));
+        whole_.add(std::move(text), int32_t(id));
     }
-    whole_.build(words);
   }
 
   // Its characters in GPT-2's alphabet are looked up byte by byte, as llama.cpp does it: those beyond
@@ -151,7 +131,7 @@ class RankUnits : public UnitEncoder {
     }
   }
 
-  bool bytes_, whole_newlines_;
+  bool bytes_;
   int32_t byte_ids_[256];
   WholeWords whole_;
   std::unordered_map<Symbol, std::vector<int32_t>> spelled_;  // what is no piece, if byte-level

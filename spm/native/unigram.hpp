@@ -260,8 +260,7 @@ class Unigram {
     for (size_t i = path.size(); i-- > 0;) {
       size_t end = path[i], first = ids.size();
       emit_token(text.substr(begin, end - begin), row[end].node, ids);
-      for (size_t k = first; spans && k + 1 < ids.size(); k++) spans->push_back({begin, begin});
-      if (spans) spans->push_back({begin, end});
+      if (spans) place_spans({begin, end}, ids.size() - first, *spans);
       begin = end;
     }
   }

@@ -72,12 +72,6 @@ class UnitEncoder {
     }
   }
 
-  // Of a symbol spelled by n ids the last owns all of it; the others are empty at its beginning.
-  static void place_spans(Span symbol, size_t n, std::vector<Span>& spans) {
-    for (size_t i = 0; i + 1 < n; i++) spans.push_back({symbol.begin, symbol.begin});
-    if (n) spans.push_back(symbol);
-  }
-
   Symbols symbols_;
   Merger merger_;
 };

@@ -32,10 +32,9 @@ class WordEncoder : public Encoder {
     visit_parts(text, scratch, [&](const char* begin, const uint32_t* ends, const uint32_t* last) {
       const char* from = begin;
       for (; ends < last; ends++) {
-        size_t first = spans ? spans->size() : 0, at = size_t(from - text.data());
+        size_t first = spans ? spans->size() : 0;
         units_->encode({from, size_t(begin + *ends - from)}, ids, spans, scratch.work);
-        for (; spans && first < spans->size(); first++)
-          (*spans)[first] = {(*spans)[first].begin + at, (*spans)[first].end + at};
+        if (spans) move_spans(*spans, first, size_t(from - text.data()));
         from = begin + *ends;
       }
     });

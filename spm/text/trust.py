@@ -9,6 +9,9 @@ would, and its special pieces are found in one pass. Two things differ from `par
 2. llama.cpp lets a merge result in any piece, whatever its type. So `<s>` typed as text can still
    become BOS if `<s` happens to be a piece, as in InternLM2. Where a text between special pieces
    comes out with a CONTROL id, it is encoded again without those pieces in the vocabulary.
+
+The id of UNKNOWN may still come out, also where a file calls it CONTROL: what a vocabulary cannot
+spell has no other.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ def encode_trusted(
     spans: Sequence[tuple[int, int]],
     encode_part: Callable[[bytes], list[int]],
 ) -> list[int]:
-    """The ids of a text with trusted `spans`, in bytes; no other part gives a CONTROL id.
+    """The ids of a text with trusted `spans`, in bytes; no other part spells a CONTROL piece.
 
     The text is valid UTF-8, and `encode_part` encodes what stands between special pieces. Raises
     EncodeError if the vocabulary can spell the text with its CONTROL pieces only.
