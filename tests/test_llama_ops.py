@@ -63,13 +63,13 @@ def test_rms_norm_adds_epsilon_inside_the_root() -> None:
 
 def angles(start: int, n: int, head_dim: int = 4, **other: object) -> tuple[ops.Array, ops.Array]:
     options = {"theta": 10000.0, "scale": 1.0, "freqs": None, **other}
-    return ops.rope_angles(start, n, head_dim, **options)  # type: ignore[arg-type]
+    return ops.angles(np.arange(start, start + n), head_dim, **options)  # type: ignore[arg-type]
 
 
 def test_rope_turns_the_first_pair_by_the_position_and_the_second_a_hundredth_as_fast() -> None:
     x = f32([[[1, 0, 1, 0]], [[0, 1, 0, 1]]])  # two positions, one head
 
-    turned = ops.rope(x, *angles(2, 2))
+    turned = ops.rope(x, angles(2, 2))
 
     s, c = math.sin, math.cos
     assert_close([[c(2), s(2), c(0.02), s(0.02)]], turned[0])
@@ -79,13 +79,13 @@ def test_rope_turns_the_first_pair_by_the_position_and_the_second_a_hundredth_as
 def test_rope_leaves_position_0_alone() -> None:
     x = f32(np.arange(8).reshape(1, 2, 4))
 
-    assert_close(x, ops.rope(x, *angles(0, 1)))
+    assert_close(x, ops.rope(x, angles(0, 1)))
 
 
 def test_rope_turns_all_heads_alike() -> None:
     x = f32(np.ones((3, 5, 4)))
 
-    turned = ops.rope(x, *angles(7, 3))
+    turned = ops.rope(x, angles(7, 3))
 
     assert (turned == turned[:, :1]).all()
     assert not (turned[0] == turned[1]).any()
@@ -95,8 +95,8 @@ def test_rope_scale_slows_every_pair_and_freqs_each_its_own() -> None:
     x = f32([[[1, 0, 1, 0]]])
     s, c = math.sin, math.cos
 
-    scaled = ops.rope(x, *angles(8, 1, scale=0.25))
-    slowed = ops.rope(x, *angles(8, 1, freqs=f32([2, 8])))
+    scaled = ops.rope(x, angles(8, 1, scale=0.25))
+    slowed = ops.rope(x, angles(8, 1, freqs=f32([2, 8])))
 
     assert_close([[[c(2), s(2), c(0.02), s(0.02)]]], scaled)
     assert_close([[[c(4), s(4), c(0.01), s(0.01)]]], slowed)
@@ -107,8 +107,8 @@ def test_rope_makes_products_depend_on_the_distance_alone() -> None:
     q, k = f32(rng.normal(size=(1, 1, 8))), f32(rng.normal(size=(1, 1, 8)))
 
     def product(at_q: int, at_k: int) -> float:
-        turned_q = ops.rope(q, *angles(at_q, 1, 8))
-        return float(np.sum(turned_q * ops.rope(k, *angles(at_k, 1, 8))))
+        turned_q = ops.rope(q, angles(at_q, 1, 8))
+        return float(np.sum(turned_q * ops.rope(k, angles(at_k, 1, 8))))
 
     assert product(5, 2) == pytest.approx(product(105, 102), abs=1e-4)
     assert product(5, 2) != pytest.approx(product(5, 3), abs=1e-2)

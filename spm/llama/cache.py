@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from spm.errors import ModelError
 from spm.llama.config import LlamaConfig
-from spm.llama.weights import Array
+from spm.llama.ops import KVStore, Segment
 
 FIRST_CAPACITY = 64  # positions; doubled whenever they run out, up to the context
 
 
 class KVCache:
-    """Keys and values of every layer, each (K, capacity, head_dim) with `length` positions in use.
+    """What one text has built up: `length` positions, kept in a store of the model's back end.
 
-    Memory grows by doubling and never past `config.max_seq_len`: 8 * n_layers * K * head_dim bytes
-    per position.
+    Memory grows by doubling and never past `config.max_seq_len`.
     """
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: LlamaConfig, store: KVStore) -> None:
         self.config = config
         self.length = 0
-        shape = (config.n_kv_heads, 0, config.head_dim)
-        self._keys = [np.empty(shape, np.float32) for _ in range(config.n_layers)]
-        self._values = [np.empty(shape, np.float32) for _ in range(config.n_layers)]
+        self._store, self._capacity = store, 0
 
     def reserve(self, T: int) -> None:
         """Room for T more positions, or ModelError where the context has none."""
@@ -33,26 +28,14 @@ class KVCache:
                 f"context: found {self.length} positions in use and {T} new ids, "
                 f"expected at most {context} in all (llama.context_length)"
             )
-        capacity = self._keys[0].shape[1]
-        if needed > capacity:
-            capacity = min(max(needed, 2 * capacity, FIRST_CAPACITY), context)
-            self._keys = [self._grown(array, capacity) for array in self._keys]
-            self._values = [self._grown(array, capacity) for array in self._values]
+        if needed > self._capacity:
+            self._capacity = min(max(needed, 2 * self._capacity, FIRST_CAPACITY), context)
+            self._store.grow(self._capacity, self.length)
 
-    def write(self, layer: int, k: Array, v: Array) -> tuple[Array, Array]:
-        """Put k, v (T, K, head_dim) after what `layer` holds -> all of it, 2 x (K, S, head_dim)."""
-        start, stop = self.length, self.length + len(k)
-        keys, values = self._keys[layer], self._values[layer]
-        keys[:, start:stop] = k.transpose(1, 0, 2)  # (T, K, head_dim) -> (K, T, head_dim)
-        values[:, start:stop] = v.transpose(1, 0, 2)
-        return keys[:, :stop], values[:, :stop]
+    def segment(self, T: int) -> Segment:
+        """The next T positions."""
+        return Segment(self._store, self.length, T)
 
     def advance(self, T: int) -> None:
         """T positions are complete in every layer. Until then a failed pass leaves no trace."""
         self.length += T
-
-    def _grown(self, array: Array, capacity: int) -> Array:
-        K, _, head_dim = array.shape
-        grown = np.empty((K, capacity, head_dim), np.float32)
-        grown[:, : self.length] = array[:, : self.length]
-        return grown

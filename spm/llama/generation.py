@@ -93,8 +93,7 @@ def generate_ids(
     for _ in range(max_tokens):
         if cache.length + len(new) > context:
             return "context"
-        hidden = model.hidden(new, cache=cache)  # (T, D)
-        logits = model.project(hidden[-1:])[0]  # (V,): only the last position's matter
+        logits = model.step([(new, cache)])[0]  # (V,)
         chosen = next_id(logits, seen, sampling, rng)
         if chosen in eog_ids:
             return "eog"

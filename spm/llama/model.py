@@ -3,14 +3,18 @@
 The stages carry the names of llama.cpp's graph (`cb` in src/models/llama.cpp and
 src/llama-graph.cpp), so that its `llama-eval-callback` can be laid beside ours. `Qcur-N` and
 `Kcur-N` are seen twice, as there: projected, then rotated.
+
+A pass may carry several texts: their rows lie one behind another, every operation but attention
+treats rows alike, and attention is told which rows continue which text. The arrays are the back
+end's own (ops/__init__.py); NumPy is at the two ends only, where ids come in and logits go out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +23,45 @@ from spm.errors import ModelError
 from spm.gguf import GGUF
 from spm.llama.cache import KVCache
 from spm.llama.config import LlamaConfig, read_config
-from spm.llama.ops import Ops, choose
-from spm.llama.weights import Array, Layer, Linear, Weights, load_weights
+from spm.llama.ops import Angles, Array, Float32, Ops, Segment, choose
+from spm.llama.weights import Layer, Linear, Progress, Weights, load_weights
 
-BATCH = 512  # ids per pass: bounds the (H, T, S) attention weights, as llama.cpp's n_ubatch
+BATCH = 512  # rows per pass: bounds what a pass takes beside the weights, as llama.cpp's n_ubatch
 
 Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
-Tap: TypeAlias = Callable[[str, Array], None]
+Rows: TypeAlias = npt.NDArray[np.intp]
+Tap: TypeAlias = Callable[[str, Float32], None]
+
+
+class Part(NamedTuple):
+    """Ids (T,) of a pass that follow what `cache` holds."""
+
+    ids: Rows
+    cache: KVCache
+
+
+@dataclass(frozen=True)
+class See:
+    """How a pass shows its stages to a tap, if there is one."""
+
+    tap: Tap | None
+    ops: Ops
+
+    def __call__(self, stage: str, x: Array) -> None:
+        """Show x (T, n)."""
+        if self.tap:
+            self.tap(stage, self.ops.to_numpy(x))
+
+    def heads(self, stage: str, x: Array, head_dim: int) -> None:
+        """Show x (T, n) as (T, heads, head_dim)."""
+        if self.tap:
+            values = self.ops.to_numpy(x)
+            self.tap(stage, values.reshape(len(values), -1, head_dim))
+
+    def weights(self, i: int) -> Callable[[Float32], None] | None:
+        """What attention shows its weights (H, T, S) to, in layer i."""
+        tap = self.tap
+        return (lambda weights: tap(f"kq_soft_max-{i}", weights)) if tap else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,97 +73,119 @@ class Llama:
     ops: Ops
 
     @classmethod
-    def from_gguf(cls, source: str | os.PathLike[str] | GGUF, backend: str = "auto") -> Llama:
-        """The model in a GGUF file, its weights dequantised to float32 (4 bytes a parameter).
+    def from_gguf(
+        cls,
+        source: str | os.PathLike[str] | GGUF,
+        backend: str = "auto",
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Llama:
+        """The model in a GGUF file, its weights in the form in which `backend` multiplies.
 
-        Raises GGUFError for a broken file, ModelError for one that is not a Llama this package
-        computes exactly, or for a backend that is not built.
+        "numpy" keeps them as float32, "native" as quantised as the file has them. `threads` is for
+        the native back end: as many as there are cores if not said. `progress(read, total)` is told
+        the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is
+        not a Llama this package computes exactly, or for a backend that is not built.
         """
-        chosen = choose(backend)
+        chosen = choose(backend, threads)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:
-                return cls.from_gguf(gguf, backend)
-        config = read_config(source)
-        return cls(config, load_weights(source, config), chosen)
+                return cls._load(gguf, chosen, progress)
+        return cls._load(source, chosen, progress)
+
+    @classmethod
+    def _load(cls, gguf: GGUF, ops: Ops, progress: Progress | None) -> Llama:
+        config = read_config(gguf)
+        return cls(config, load_weights(gguf, config, ops, progress), ops)
 
     def __repr__(self) -> str:
         return f"Llama({self.config})"
 
     def new_cache(self) -> KVCache:
         """An empty cache: position 0 comes next."""
-        return KVCache(self.config)
+        c = self.config
+        return KVCache(c, self.ops.kv_store(c.n_layers, c.n_kv_heads, c.head_dim))
 
-    def forward(self, ids: Ids, tap: Tap | None = None, cache: KVCache | None = None) -> Array:
+    def forward(self, ids: Ids, tap: Tap | None = None, cache: KVCache | None = None) -> Float32:
         """ids (T,) -> logits float32 (T, V): row t scores every piece as the one after ids[t].
 
         With a `cache` the ids follow what it holds, and it holds them too afterwards. `tap(name,
-        array)` is called with every stage as it is computed, to look and not to change. Raises
-        ModelError for no ids, ids outside the vocabulary, and ids beyond the context.
+        array)` is called with every stage as it is computed, to look and not to change; without
+        one, many ids are computed `BATCH` at a time. Raises ModelError for no ids, ids outside the
+        vocabulary, and ids beyond the context.
         """
-        return self.project(self.hidden(ids, tap, cache), tap)
+        part = self._part(ids, self.new_cache() if cache is None else cache)
+        passes = [[part]] if tap else [batch for batch, _ in _passes([part])]
+        see = See(tap, self.ops)
+        return np.concatenate([self._logits(self._pass(batch, see), see) for batch in passes])
 
-    def hidden(self, ids: Ids, tap: Tap | None = None, cache: KVCache | None = None) -> Array:
-        """ids (T,) -> the normed state (T, D) that `project` turns into logits.
+    def step(self, texts: Sequence[tuple[Ids, KVCache]]) -> Float32:
+        """The logits (n, V) after the last id of each of n texts, which grow by their ids (T,).
 
-        Without a tap, many ids are computed `BATCH` at a time.
+        The texts share passes of up to `BATCH` rows, so that the weights are read once for all of
+        them. Raises ModelError as `forward` does, and for a cache that is there twice.
         """
-        cache = self.new_cache() if cache is None else cache
-        if cache.config != self.config:
-            raise ModelError("cache: found one of another model, expected one of this model")
-        rows = self._checked(ids)
-        cache.reserve(len(rows))
-        size = len(rows) if tap else BATCH
-        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-        with np.errstate(all="ignore"):  # `project` refuses what is not finite
-            return np.concatenate([self._pass(part, tap or _ignore, cache) for part in parts])
+        parts = [self._part(ids, cache) for ids, cache in texts]
+        if len({id(part.cache) for part in parts}) < len(parts):
+            raise ModelError("step: found the same cache twice, expected one for each text")
+        logits, see = [], See(None, self.ops)
+        for batch, ends in _passes(parts):
+            x = self._pass(batch, see)
+            if len(ends):
+                logits.append(self._logits(self.ops.take(x, ends), see))
+        return np.concatenate(logits)
 
-    def _pass(self, rows: npt.NDArray[np.intp], tap: Tap, cache: KVCache) -> Array:
-        """One pass through all layers: rows (T,) of the embedding -> (T, D)."""
-        c, weights, T, start = self.config, self.weights, len(rows), cache.length
-        angles = self.ops.rope_angles(
-            start, T, c.head_dim, c.rope_theta, c.rope_scale, weights.rope_freqs
-        )
-        x = weights.token_embd[rows]  # (V, D) -> (T, D)
-        tap("embd", x)
-        for i in range(c.n_layers):
-            x = self._block(i, x, angles, cache, tap)
-        cache.advance(T)
-        x = self.ops.rms_norm(x, weights.output_norm, c.norm_eps)  # (T, D)
-        tap("result_norm", x)
+    def _pass(self, parts: Sequence[Part], see: See) -> Array:
+        """All layers, for the rows of all parts: the state (rows, D) behind the last layer."""
+        c, weights = self.config, self.weights
+        segments = [part.cache.segment(len(part.ids)) for part in parts]
+        positions = np.concatenate([np.arange(s.start, s.start + s.T) for s in segments])
+        with np.errstate(all="ignore"):  # `_logits` refuses what is not finite
+            angles = self.ops.angles(
+                positions, c.head_dim, c.rope_theta, c.rope_scale, weights.rope_freqs
+            )
+            ids = np.concatenate([part.ids for part in parts])
+            x = self.ops.embed(weights.token_embd, ids)  # (V, D) -> (T, D)
+            see("embd", x)
+            for i in range(c.n_layers):
+                x = self._block(i, x, angles, segments, see)
+        for part in parts:
+            part.cache.advance(len(part.ids))
         return x
 
-    def project(self, hidden: Array, tap: Tap | None = None) -> Array:
-        """State (T, D) -> logits (T, V). Only the last row is worth it when generating.
-
-        Raises ModelError if a logit is not finite: the weights are broken.
-        """
+    def _logits(self, x: Array, see: See) -> Float32:
+        """The state (T, D) behind the last layer -> logits (T, V), if they are finite."""
         with np.errstate(all="ignore"):
-            logits = self.ops.linear(hidden, self.weights.output)  # (T, D) -> (T, V)
-        (tap or _ignore)("result_output", logits)
+            x = self.ops.rms_norm(x, self.weights.output_norm, self.config.norm_eps)  # (T, D)
+            see("result_norm", x)
+            y = self.ops.linear(x, self.weights.output)  # (T, D) -> (T, V)
+        see("result_output", y)
+        logits = self.ops.to_numpy(y)
         if not np.isfinite(logits).all():
             row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
             raise ModelError(f"logits: found infinity or NaN in row {row}, expected finite numbers")
         return logits
 
     def _block(
-        self, i: int, x: Array, angles: tuple[Array, Array], cache: KVCache, tap: Tap
+        self, i: int, x: Array, angles: Angles, segments: Sequence[Segment], see: See
     ) -> Array:
         """Layer i: x (T, D) plus what attention adds, plus what the feed-forward adds -> (T, D)."""
         layer, eps = self.weights.layers[i], self.config.norm_eps
 
         h = self.ops.rms_norm(x, layer.attn_norm, eps)  # (T, D)
-        tap(f"attn_norm-{i}", h)
-        h = self._attention(i, layer, h, angles, cache, tap)  # (T, D)
-        tap(f"attn_out-{i}", h)
-        x = x + h
-        tap(f"ffn_inp-{i}", x)
+        see(f"attn_norm-{i}", h)
+        h = self._attention(i, layer, h, angles, segments, see)  # (T, D)
+        see(f"attn_out-{i}", h)
+        x = self.ops.add(x, h)
+        see(f"ffn_inp-{i}", x)
 
         h = self.ops.rms_norm(x, layer.ffn_norm, eps)  # (T, D)
-        tap(f"ffn_norm-{i}", h)
-        h = self._feed_forward(i, layer, h, tap)  # (T, D)
-        tap(f"ffn_out-{i}", h)
-        x = x + h
-        tap(f"l_out-{i}", x)
+        see(f"ffn_norm-{i}", h)
+        h = self._feed_forward(i, layer, h, see)  # (T, D)
+        see(f"ffn_out-{i}", h)
+        x = self.ops.add(x, h)
+        see(f"l_out-{i}", x)
         return x
 
     def _attention(
@@ -135,43 +193,48 @@ class Llama:
         i: int,
         layer: Layer,
         x: Array,
-        angles: tuple[Array, Array],
-        cache: KVCache,
-        tap: Tap,
+        angles: Angles,
+        segments: Sequence[Segment],
+        see: See,
     ) -> Array:
         """What each position gathers from those before it: x (T, D) -> (T, D)."""
-        heads = (len(x), -1, self.config.head_dim)
-        q = self._linear(x, layer.attn_q).reshape(heads)  # (T, H*d) -> (T, H, d)
-        tap(f"Qcur-{i}", q)
-        k = self._linear(x, layer.attn_k).reshape(heads)  # (T, K*d) -> (T, K, d)
-        tap(f"Kcur-{i}", k)
-        v = self._linear(x, layer.attn_v).reshape(heads)  # (T, K, d): values are not rotated
-        tap(f"Vcur-{i}", v)
-        q = self.ops.rope(q, *angles)
-        tap(f"Qcur-{i}", q)
-        k = self.ops.rope(k, *angles)
-        tap(f"Kcur-{i}", k)
-        keys, values = cache.write(i, k, v)  # 2 x (K, S, d)
-        weights = self.ops.attention_weights(q, keys)  # (H, T, S)
-        tap(f"kq_soft_max-{i}", weights)
-        mixed = self.ops.attend(weights, values)  # (T, H*d)
-        tap(f"kqv_out-{i}", mixed)
+        d = self.config.head_dim
+        q = self._linear(x, layer.attn_q)  # (T, H*d)
+        see.heads(f"Qcur-{i}", q, d)
+        k = self._linear(x, layer.attn_k)  # (T, K*d)
+        see.heads(f"Kcur-{i}", k, d)
+        v = self._linear(x, layer.attn_v)  # (T, K*d): values are not rotated
+        see.heads(f"Vcur-{i}", v, d)
+        q = self.ops.rope(q, angles)
+        see.heads(f"Qcur-{i}", q, d)
+        k = self.ops.rope(k, angles)
+        see.heads(f"Kcur-{i}", k, d)
+        mixed = self.ops.attention(q, k, v, i, segments, see.weights(i))  # (T, H*d)
+        see(f"kqv_out-{i}", mixed)
         return self._linear(mixed, layer.attn_output)  # (T, H*d) -> (T, D)
 
-    def _feed_forward(self, i: int, layer: Layer, x: Array, tap: Tap) -> Array:
+    def _feed_forward(self, i: int, layer: Layer, x: Array, see: See) -> Array:
         """What each position makes of itself: x (T, D) -> (T, D)."""
         up = self._linear(x, layer.ffn_up)  # (T, F)
-        tap(f"ffn_up-{i}", up)
+        see(f"ffn_up-{i}", up)
         gate = self._linear(x, layer.ffn_gate)  # (T, F)
-        tap(f"ffn_gate-{i}", gate)
+        see(f"ffn_gate-{i}", gate)
         h = self.ops.swiglu(gate, up)  # (T, F)
-        tap(f"ffn_swiglu-{i}", h)
+        see(f"ffn_swiglu-{i}", h)
         return self._linear(h, layer.ffn_down)  # (T, F) -> (T, D)
 
     def _linear(self, x: Array, linear: Linear) -> Array:
         return self.ops.linear(x, linear.weight, linear.bias)
 
-    def _checked(self, ids: Ids) -> npt.NDArray[np.intp]:
+    def _part(self, ids: Ids, cache: KVCache) -> Part:
+        """Checked ids, and room for them in a cache of this model."""
+        if cache.config != self.config:
+            raise ModelError("cache: found one of another model, expected one of this model")
+        rows = self._checked(ids)
+        cache.reserve(len(rows))
+        return Part(rows, cache)
+
+    def _checked(self, ids: Ids) -> Rows:
         """ids as an index array (T,), every one inside the vocabulary."""
         V = self.config.vocab_size
         try:
@@ -189,5 +252,20 @@ class Llama:
         return array.astype(np.intp)
 
 
-def _ignore(name: str, array: Array) -> None:
-    """The tap of somebody who does not look."""
+def _passes(parts: Sequence[Part]) -> Iterator[tuple[list[Part], Rows]]:
+    """Parts cut into passes of at most BATCH rows, and which rows of each pass end a part."""
+    batch: list[Part] = []
+    ends: list[int] = []
+    filled = 0
+    for ids, cache in parts:
+        while len(ids):
+            piece, ids = ids[: BATCH - filled], ids[BATCH - filled :]
+            batch.append(Part(piece, cache))
+            filled += len(piece)
+            if not len(ids):
+                ends.append(filled - 1)
+            if filled == BATCH:
+                yield batch, np.array(ends, np.intp)
+                batch, ends, filled = [], [], 0
+    if batch:
+        yield batch, np.array(ends, np.intp)

@@ -1,31 +1,26 @@
-"""GGUF tensors -> Weights: named, checked against the configuration, dequantised to float32.
+"""GGUF tensors -> Weights: named, checked against the configuration, in the back end's own form.
 
 ggml writes `ne = [in, out]` with `in` running fastest, so the bytes of every matrix, whatever its
 type, are a row-major (out, in) array, and every product is y = x · Wᵀ. Nothing is ever transposed.
-
-Memory: four bytes per parameter, whatever the file's types. The file may be closed afterwards.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from spm.errors import ModelError, one_line
-from spm.gguf import GGUF
+from spm.gguf import GGUF, Tensor
 from spm.llama.config import LlamaConfig
-
-Array: TypeAlias = npt.NDArray[np.float32]
+from spm.llama.ops import Array, Matrix, Ops
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
     """y = x · weightᵀ + bias."""
 
-    weight: Array  # (out, in)
+    weight: Matrix  # (out, in)
     bias: Array | None  # (out,); most Llamas have none
 
 
@@ -48,52 +43,68 @@ class Layer:
 class Weights:
     """A whole Llama. Where the file has no `output.weight`, `output` is `token_embd` itself."""
 
-    token_embd: Array  # (V, D)
+    token_embd: Matrix  # (V, D)
     rope_freqs: Array | None  # (head_dim/2,): Llama 3's scaling divides each pair's angle by these
     layers: tuple[Layer, ...]
     output_norm: Array  # (D,)
-    output: Array  # (V, D)
+    output: Matrix  # (V, D)
 
 
-def load_weights(gguf: GGUF, config: LlamaConfig) -> Weights:
-    """Every tensor of `gguf`, each in its place.
+Progress: TypeAlias = Callable[[int, int], None]  # bytes read so far, bytes in all
+
+
+def load_weights(
+    gguf: GGUF, config: LlamaConfig, ops: Ops, progress: Progress | None = None
+) -> Weights:
+    """Every tensor of `gguf`, each in its place, as `ops` multiplies with it.
 
     Raises ModelError naming a tensor that is missing, that has another shape than `config` asks
     for, or that no place exists for (its effect on the output would be missing).
     """
     required, optional = tensor_shapes(config)
     _check(gguf, required, optional)
+    total, read = sum(tensor.nbytes for tensor in gguf.tensors.values()), 0
 
-    def read(name: str) -> Array:
-        return gguf.tensors[name].dequantize()
+    def load(name: str, form: Callable[[Tensor], Array]) -> Array:
+        nonlocal read
+        loaded = form(gguf.tensors[name])
+        read += gguf.tensors[name].nbytes
+        if progress:
+            progress(read, total)
+        return loaded
 
-    def find(name: str) -> Array | None:
-        return read(name) if name in gguf.tensors else None
+    def vector(name: str) -> Array:
+        return load(name, ops.vector)
+
+    def vector_or_none(name: str) -> Array | None:
+        return vector(name) if name in gguf.tensors else None
+
+    def matrix(name: str) -> Matrix:
+        return load(name, ops.matrix)
 
     def linear(name: str) -> Linear:
-        return Linear(read(f"{name}.weight"), find(f"{name}.bias"))
+        return Linear(matrix(f"{name}.weight"), vector_or_none(f"{name}.bias"))
 
     def layer(prefix: str) -> Layer:
         return Layer(
-            attn_norm=read(f"{prefix}.attn_norm.weight"),
+            attn_norm=vector(f"{prefix}.attn_norm.weight"),
             attn_q=linear(f"{prefix}.attn_q"),
             attn_k=linear(f"{prefix}.attn_k"),
             attn_v=linear(f"{prefix}.attn_v"),
             attn_output=linear(f"{prefix}.attn_output"),
-            ffn_norm=read(f"{prefix}.ffn_norm.weight"),
+            ffn_norm=vector(f"{prefix}.ffn_norm.weight"),
             ffn_gate=linear(f"{prefix}.ffn_gate"),
             ffn_up=linear(f"{prefix}.ffn_up"),
             ffn_down=linear(f"{prefix}.ffn_down"),
         )
 
-    token_embd = read("token_embd.weight")
-    output = find("output.weight")
+    token_embd = matrix("token_embd.weight")
     return Weights(
         token_embd=token_embd,
-        rope_freqs=find("rope_freqs.weight"),
+        rope_freqs=vector_or_none("rope_freqs.weight"),
         layers=tuple(layer(f"blk.{i}") for i in range(config.n_layers)),
-        output_norm=read("output_norm.weight"),
-        output=token_embd if output is None else output,
+        output_norm=vector("output_norm.weight"),
+        output=matrix("output.weight") if "output.weight" in gguf.tensors else token_embd,
     )
 
 

@@ -1,37 +1,82 @@
-"""The operations behind a Llama, and the one seam at which another implementation joins."""
+"""The contract between the model and the machine: thirteen operations, and who offers them.
 
-# ruff: noqa: D102  (each operation is documented where it is defined, in ops/numpy.py)
+The model file knows no back end. It asks one for its weights (`vector`, `matrix`), for a place to
+keep keys and values (`kv_store`), and for the operations; what passes between them is the back
+end's own. An `Array` holds float32 (T, n), one row per position, a `Matrix` weights (O, I) in
+whatever form multiplies fastest. `to_numpy` shows an Array to everybody else.
+
+`ops/numpy.py` is the specification: the others are proven equal to it, operation by operation and
+as whole models, by the same tests.
+"""
+
+# ruff: noqa: D102  (each operation is documented where it is specified, in ops/numpy.py)
 
 from __future__ import annotations
 
-from typing import Protocol
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from spm.errors import ModelError
-from spm.llama.ops import numpy as numpy_ops
-from spm.llama.ops.numpy import Array
+from spm.gguf import Tensor
+
+Array: TypeAlias = Any  # a back end's own float32 (T, n)
+Matrix: TypeAlias = Any  # a back end's own weights (O, I)
+Angles: TypeAlias = Any  # a back end's own cosines and sines of T positions
+Float32: TypeAlias = npt.NDArray[np.float32]
+Ids: TypeAlias = npt.NDArray[np.intp]
+
+
+KVStore: TypeAlias = Any  # a back end's own keys and values of one text, every layer's
+
+
+class Segment(NamedTuple):
+    """Rows of a pass that continue one text: T of them, from its position `start` on."""
+
+    store: KVStore
+    start: int
+    T: int
 
 
 class Ops(Protocol):
-    """What a backend offers. `ops/numpy.py` is the specification: same names, same shapes."""
+    """What a back end offers."""
 
-    def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array: ...
+    def vector(self, tensor: Tensor) -> Array: ...
+    def matrix(self, tensor: Tensor) -> Matrix: ...
+    def kv_store(self, n_layers: int, n_kv_heads: int, head_dim: int) -> KVStore: ...
+    def embed(self, matrix: Matrix, ids: Ids) -> Array: ...
+    def take(self, x: Array, rows: Ids) -> Array: ...
+    def linear(self, x: Array, weight: Matrix, bias: Array | None = None) -> Array: ...
+    def add(self, a: Array, b: Array) -> Array: ...
     def rms_norm(self, x: Array, weight: Array, eps: float) -> Array: ...
-    def rope_angles(
-        self, start: int, T: int, head_dim: int, theta: float, scale: float, freqs: Array | None
-    ) -> tuple[Array, Array]: ...
-    def rope(self, x: Array, cos: Array, sin: Array) -> Array: ...
-    def attention_weights(self, q: Array, k: Array) -> Array: ...
-    def attend(self, weights: Array, v: Array) -> Array: ...
+    def angles(
+        self, positions: Ids, head_dim: int, theta: float, scale: float, freqs: Array | None
+    ) -> Angles: ...
+    def rope(self, x: Array, angles: Angles) -> Array: ...
+    def attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        layer: int,
+        segments: Sequence[Segment],
+        look: Callable[[Float32], None] | None = None,
+    ) -> Array: ...
     def swiglu(self, gate: Array, up: Array) -> Array: ...
+    def to_numpy(self, x: Array) -> Float32: ...
 
 
-def choose(backend: str) -> Ops:
-    """The operations called `backend`; "auto" is the fastest that is built, today NumPy.
+def choose(backend: str, threads: int | None = None) -> Ops:
+    """The operations called `backend`; "auto" is the fastest that is here.
 
-    Raises ModelError for any other name: what was asked for is never silently replaced.
+    Raises ModelError for a name that is unknown or not installed: what was asked for is never
+    silently replaced.
     """
     if backend in ("auto", "numpy"):
-        return numpy_ops
+        return cast(Ops, importlib.import_module("spm.llama.ops.numpy"))
     if backend in ("native", "mlx"):
         raise ModelError(f"backend {backend!r}: not built, expected 'auto' or 'numpy'")
     raise ModelError(f"backend {backend!r}: unknown, expected 'auto' or 'numpy'")

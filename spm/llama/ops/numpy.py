@@ -1,15 +1,59 @@
-"""The seven operations of a Llama in NumPy: the specification that faster backends must equal.
+"""The operations of a Llama in NumPy: the specification that faster back ends must equal.
 
-float32 in, float32 out, no state. Shapes: T new ids, S cached + new, D in, O out, H heads, K kv
-heads, G = H/K heads per kv head, d the head's dimensions, P = d/2 rotated pairs.
+float32 in, float32 out. Shapes: T new ids, S cached + new, D in, O out, H heads, K kv heads,
+G = H/K heads per kv head, d the head's dimensions, P = d/2 rotated pairs. A row of q, k or v holds
+all its heads side by side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
+from spm.gguf import Tensor
+from spm.llama.ops import Segment
+
 Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.intp]
+Angles: TypeAlias = tuple[Array, Array]  # cosine and sine, (T, P) each
+
+# Weights, and the way back to everybody's arrays
+
+
+def vector(tensor: Tensor) -> Array:
+    """A tensor of one dimension, as float32 (n,)."""
+    return tensor.dequantize()
+
+
+def matrix(tensor: Tensor) -> Array:
+    """A tensor of two dimensions, as float32 (O, I): four bytes a weight, whatever its type."""
+    return tensor.dequantize()
+
+
+def to_numpy(x: Array) -> Array:
+    """x itself."""
+    return x
+
+
+# Rows
+
+
+def embed(matrix: Array, ids: Ids) -> Array:
+    """The rows `ids` of a matrix: (V, D) -> (T, D)."""
+    return matrix[ids]
+
+
+def take(x: Array, rows: Ids) -> Array:
+    """Some rows of x: (T, D) -> (n, D)."""
+    return x[rows]
+
+
+def add(a: Array, b: Array) -> Array:
+    """(T, D) + (T, D) -> (T, D)."""
+    return a + b
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -25,18 +69,21 @@ def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     return normed * weight
 
 
-def rope_angles(
-    start: int, T: int, head_dim: int, theta: float, scale: float, freqs: Array | None
-) -> tuple[Array, Array]:
-    """Cosine and sine for positions start .. start+T: 2 x (T, P).
+# Positions
+
+
+def angles(
+    positions: Ids, head_dim: int, theta: float, scale: float, freqs: Array | None
+) -> Angles:
+    """Cosine and sine for each of T positions: 2 x (T, P).
 
     Pair i of position p turns by p * theta^(-2i/head_dim) * scale / freqs[i]. The power is a
     running float32 product, pair after pair, as in ggml_rope_cache_init (ggml-cpu/ops.cpp): far
     into a long context an exact power would give other logits than llama.cpp's.
     """
     ratio = np.float32(theta) ** np.float32(-2.0 / head_dim)
-    angle = np.full((T, head_dim // 2), ratio, np.float32)  # (T, P)
-    angle[:, 0] = np.arange(start, start + T)
+    angle = np.full((len(positions), head_dim // 2), ratio, np.float32)  # (T, P)
+    angle[:, 0] = positions
     np.multiply.accumulate(angle, axis=1, out=angle)  # p, p*ratio, p*ratio*ratio, ...
     if freqs is not None:
         angle /= freqs
@@ -45,14 +92,78 @@ def rope_angles(
     return cos.astype(np.float32), sin.astype(np.float32)
 
 
-def rope(x: Array, cos: Array, sin: Array) -> Array:
-    """Rotate the pairs (0, 1), (2, 3), ... of every head: x (T, H, 2P), cos and sin (T, P)."""
-    even, odd = x[..., 0::2], x[..., 1::2]  # interleaved: (T, H, P) each
-    cos, sin = cos[:, None], sin[:, None]  # (T, 1, P): one angle for all heads
-    turned = np.empty_like(x)
-    turned[..., 0::2] = even * cos - odd * sin
-    turned[..., 1::2] = even * sin + odd * cos
-    return turned
+def rope(x: Array, angles: Angles) -> Array:
+    """Rotate the pairs (0, 1), (2, 3), ... of every head: x (T, heads * 2P), angles (T, P)."""
+    cos, sin = angles[0][:, None], angles[1][:, None]  # (T, 1, P): one angle for all heads
+    pairs = x.reshape(len(x), -1, cos.shape[-1], 2)  # interleaved: (T, heads, P, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    turned = np.empty_like(pairs)
+    turned[..., 0] = even * cos - odd * sin
+    turned[..., 1] = even * sin + odd * cos
+    return turned.reshape(x.shape)
+
+
+# Attention
+
+
+class KVStore:
+    """Keys and values of every layer, each (K, capacity, d) float32."""
+
+    def __init__(self, n_layers: int, n_kv_heads: int, head_dim: int) -> None:
+        self.shape = (n_kv_heads, head_dim)
+        empty = np.empty((n_kv_heads, 0, head_dim), np.float32)
+        self._keys, self._values = [empty] * n_layers, [empty] * n_layers
+
+    def grow(self, capacity: int, used: int) -> None:
+        """Room for `capacity` positions; the first `used` are kept."""
+        self._keys = [_grown(array, capacity, used) for array in self._keys]
+        self._values = [_grown(array, capacity, used) for array in self._values]
+
+    def write(self, layer: int, start: int, k: Array, v: Array) -> tuple[Array, Array]:
+        """Put k, v (T, K*d) at position `start` of `layer` -> all up to them, 2 x (K, S, d)."""
+        heads, stop = (len(k), *self.shape), start + len(k)
+        keys, values = self._keys[layer], self._values[layer]
+        keys[:, start:stop] = k.reshape(heads).transpose(1, 0, 2)  # (T, K, d) -> (K, T, d)
+        values[:, start:stop] = v.reshape(heads).transpose(1, 0, 2)
+        return keys[:, :stop], values[:, :stop]
+
+
+def _grown(array: Array, capacity: int, used: int) -> Array:
+    K, _, head_dim = array.shape
+    grown = np.empty((K, capacity, head_dim), np.float32)
+    grown[:, :used] = array[:, :used]
+    return grown
+
+
+def kv_store(n_layers: int, n_kv_heads: int, head_dim: int) -> KVStore:
+    """An empty place for keys and values; `grow` it before it is written to."""
+    return KVStore(n_layers, n_kv_heads, head_dim)
+
+
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    layer: int,
+    segments: Sequence[Segment],
+    look: Callable[[Array], None] | None = None,
+) -> Array:
+    """What each row gathers from its own text: q (T, H*d), k and v (T, K*d) -> (T, H*d).
+
+    The rows of the segments follow one another. Each keeps its keys and values in its text's store
+    and sees all that the text has kept up to itself. `look` is shown the attention weights
+    (H, T, S) of every segment.
+    """
+    gathered = []
+    stop = 0
+    for store, start, T in segments:
+        rows = slice(stop, stop := stop + T)
+        keys, values = store.write(layer, start, k[rows], v[rows])
+        weights = attention_weights(q[rows].reshape(T, -1, keys.shape[-1]), keys)
+        if look:
+            look(weights)
+        gathered.append(attend(weights, values))
+    return np.concatenate(gathered)
 
 
 def attention_weights(q: Array, k: Array) -> Array:
