@@ -70,14 +70,20 @@ class Tensor:
 
         Raises GGUFError for a tensor that is no matrix and for rows it does not have.
         """
+        return dequantize(self.type, self.row_bytes(start, stop), (stop - start, self.shape[1]))
+
+    def row_bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        """Rows [start, stop) of a matrix as the file has them, a copy (n,) of their bytes.
+
+        Raises GGUFError as `rows` does.
+        """
         if len(self.shape) != 2 or not 0 <= start <= stop <= self.shape[0]:
             raise GGUFError(
                 f"{self._place()}: rows {brief(start)}:{brief(stop)} of shape {list(self.shape)},"
                 " expected rows of a matrix"
             )
         row = self.nbytes // self.shape[0]
-        data = self._bytes(self._file.read, start * row, stop * row)
-        return dequantize(self.type, data, (stop - start, self.shape[1]))
+        return self._bytes(self._file.read, start * row, stop * row)
 
     def _bytes(
         self, get: Callable[[int, int], npt.NDArray[np.uint8]], start: int, stop: int

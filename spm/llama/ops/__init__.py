@@ -13,7 +13,6 @@ as whole models, by the same tests.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -75,8 +74,12 @@ def choose(backend: str, threads: int | None = None) -> Ops:
     Raises ModelError for a name that is unknown or not installed: what was asked for is never
     silently replaced.
     """
-    if backend in ("auto", "numpy"):
-        return cast(Ops, importlib.import_module("spm.llama.ops.numpy"))
-    if backend in ("native", "mlx"):
-        raise ModelError(f"backend {backend!r}: not built, expected 'auto' or 'numpy'")
-    raise ModelError(f"backend {backend!r}: unknown, expected 'auto' or 'numpy'")
+    from spm.llama.ops import native, numpy
+
+    if backend == "numpy" or (backend == "auto" and not native.built()):
+        return cast(Ops, numpy)
+    if backend in ("native", "auto"):
+        return native.NativeOps(threads)
+    if backend == "mlx":
+        raise ModelError("backend 'mlx': not built, expected 'auto', 'native' or 'numpy'")
+    raise ModelError(f"backend {backend!r}: unknown, expected 'auto', 'native' or 'numpy'")
