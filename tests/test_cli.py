@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from spm.data import embedded_model
 from spm.gguf import write_gguf
 from spm.llama import Llama
 from spm.tokenizer import Tokenizer
+from tools.small_llamas import CASES, write_case
 
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
 MODEL, GGUF = VOCABS / "identity.model", VOCABS / "identity.gguf"
@@ -447,5 +449,53 @@ def test_template_refuses_what_are_no_messages(
     result = spm("template", GGUF, path)
 
     assert 1 == result.returncode
+    assert said in result.stderr.decode()
+    assert 1 == result.stderr.count(b"\n")
+
+
+def test_bench_prints_a_table_and_names_who_is_missing() -> None:
+    result = spm("bench", "--generate", "--turns", 1)
+    shown = result.stdout.decode()
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    about, table, _ = shown.split("\n\n")
+    names = ["machine", "system", "Python", "NumPy", "spm", "model", "threads"]
+    assert names == [line.split()[0] for line in about.splitlines()]
+    head, *rows = table.splitlines()
+    assert re.split("  +", head.strip()) == [
+        *("load", "prefill 128", "prefill 512", "decode at 0", "decode at 512", "peak memory")
+    ]
+    assert ["numpy", "native", "mlx"] == [row.split()[0] for row in rows]
+    for row in rows:
+        assert re.match(r"\w+ +([\d,.]+ s( +[\d,.]+){3} +- +[\d,.]+ MB  |missing: )\w", row), row
+
+
+def test_bench_json_has_every_figure(tmp_path: Path) -> None:
+    args = ("--generate", "--json", "--turns", 1, "--threads", 1, "--backend", "numpy")
+    answer = json.loads(spm("bench", *args, write_case(tmp_path / "m.gguf", CASES["tied"])).stdout)
+
+    assert ("1", 1, 32) == (answer["threads"], answer["turns"], answer["new_ids"])
+    [(name, figures)] = answer["backends"].items()
+    assert "numpy" == name
+    assert {"description", "load_seconds", "prefill", "decode", "peak_bytes"} == set(figures)
+    assert figures["prefill"]["128"] > 0
+    assert figures["prefill"]["512"] is None  # the context is 160
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "the following arguments are required: --generate"),
+        (["--generate", "--turns", "0"], 1, "turns: found 0, expected at least 1"),
+        (["--generate", "--threads", "-1"], 1, "threads: found -1, expected at least 1"),
+        (["--generate", "--backend", "cuda"], 1, "backend 'cuda': unknown"),
+        (["--generate", "none.gguf"], 1, "none.gguf: "),
+        (["--generate", GGUF], 1, "identity.gguf: llama."),
+    ],
+)
+def test_bench_says_what_is_wrong_in_one_line(args: list[object], code: int, said: str) -> None:
+    result = spm("bench", *args)
+
+    assert code == result.returncode
     assert said in result.stderr.decode()
     assert 1 == result.stderr.count(b"\n")

@@ -75,9 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stream the continuation to standard output, and on a terminal its rate to standard error."""
+    with Status(shown=sys.stderr.isatty() and not args.json) as status:
+        return _run(args, status)
+
+
+def _run(args: argparse.Namespace, status: Status) -> int:
     prompt = _prompt(args.prompt)
     sampling = Sampling(**{name: getattr(args, name) for name in vars(_DEFAULTS)})
-    status = Status(shown=sys.stderr.isatty() and not args.json)
     tok, model = _load(args, status)
     prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
     answer = Answer(prompt_ids, tok.vocab if args.show_logits else None)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from types import TracebackType
 
 
 @dataclass
 class Status:
-    """A line on standard error that replaces itself, or nothing where it is not `shown`."""
+    """A line on standard error that replaces itself, or nothing where it is not `shown`.
+
+    As a context it leaves no half-told line in front of an error.
+    """
 
     shown: bool
     _line: str = ""
+
+    def __enter__(self) -> Status:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.clear()
 
     def say(self, what: str) -> None:
         """Show `what` until there is something better."""
