@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spm.data import embedded_model
 from spm.errors import ModelError
 from spm.llama import Choice, Llama, Sampling, generate, generate_batch, generate_ids
-from spm.llama.showing import release
+from spm.llama.showing import Showing, release
 from spm.tokenizer import Tokenizer
 from tools.small_llamas import CASES, IDS, write_case
 
@@ -137,6 +137,22 @@ def test_text_that_only_the_end_completes_can_still_stop() -> None:
     broken = "é".encode()[:1]
 
     assert run(b"a" + broken, stop=["\N{REPLACEMENT CHARACTER}"]) == (["a"], "stop")
+
+
+def test_nothing_follows_a_stop_string_not_even_half_a_character() -> None:
+    class Piece:
+        """One id that spells a stop string and the first byte of something."""
+
+        def push(self, i: int) -> str:
+            return "a stop"
+
+        def flush(self) -> str:
+            return "\N{REPLACEMENT CHARACTER}"
+
+    decoder: Any = Piece()
+    showing = Showing(decoder, ["stop"])
+
+    assert ("a ", True, "") == (showing.push(0), showing.stopped, showing.flush())
 
 
 def test_the_first_space_after_the_prompt_is_kept() -> None:

@@ -252,9 +252,9 @@ def chosen_in_the_open(
         top_k=st.sampled_from([0, 1, 3, 40, 5000]),
         top_p=st.sampled_from([0.0, 0.5, 0.95, 1.0]),
         typical_p=st.sampled_from([0.5, 1.0]),
-        repeat_penalty=st.sampled_from([1.0, 1.3]),
+        repeat_penalty=st.sampled_from([1.0, 1.3, 0.7]),
         frequency_penalty=st.sampled_from([0.0, 0.1]),
-        presence_penalty=st.sampled_from([0.0, -0.7]),
+        presence_penalty=st.sampled_from([0.0, -0.7, 1.0]),
         penalty_last_n=st.sampled_from([0, 1, 64]),
     ),
 )
