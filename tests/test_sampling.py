@@ -184,6 +184,13 @@ def test_temperature_0_takes_the_likeliest_and_the_lowest_of_equals() -> None:
     assert next_id(logits(1, 3, 3, 2), [], GREEDY, rng()) == 1
 
 
+@pytest.mark.parametrize(
+    "penalty", [{"repeat_penalty": 2.0}, {"frequency_penalty": 1.0}, {"presence_penalty": 1.0}]
+)
+def test_each_penalty_is_heard_alone(penalty: dict[str, float]) -> None:
+    assert next_id(logits(3, 2.5), [0], Sampling(temperature=0, **penalty), rng()) == 1
+
+
 def test_greedy_listens_to_penalties() -> None:
     sampling = Sampling(temperature=0, repeat_penalty=2.0)
 
