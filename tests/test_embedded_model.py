@@ -35,7 +35,7 @@ def golden() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def model() -> Llama:
-    return Llama.from_gguf(embedded_model())
+    return Llama.from_gguf(embedded_model(), "numpy")
 
 
 @pytest.fixture(scope="module")

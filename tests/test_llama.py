@@ -1,4 +1,7 @@
-"""The whole network against llama.cpp's recorded answers, and what must hold for any model."""
+"""The whole network against llama.cpp's recorded answers, and what must hold for any model.
+
+Over every back end that is here: NumPy, and the compiled kernels where they were built.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pytest
 from spm.errors import ModelError
 from spm.gguf import GGUF, TensorType, Typed, ValueType, write_gguf
 from spm.llama import Llama, Sampling, generate_ids
+from spm.llama.ops import native
 from tools.small_llamas import CASES, IDS, metadata, requantise, tensors, write_case
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "llama"
@@ -39,27 +43,38 @@ def write_model(path: Path, keys: dict[str, Any], arrays: dict[str, Any]) -> Pat
     return path
 
 
+def load(path: Path, backend: str) -> Llama:
+    """The model, with nothing rounded on the way."""
+    return Llama.from_gguf(path, backend, kv="f32")
+
+
+@pytest.fixture(scope="module", params=["numpy", "native"] if native.built() else ["numpy"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="module")
-def grouped(folder: Path) -> Llama:
-    return Llama.from_gguf(write_case(folder / "grouped.gguf", CASES["grouped"]))
+def grouped(folder: Path, backend: str) -> Llama:
+    return load(write_case(folder / "grouped.gguf", CASES["grouped"]), backend)
 
 
 # Against llama.cpp
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_logits_are_llama_cpps(name: str, tmp_path: Path) -> None:
+def test_logits_are_llama_cpps(name: str, backend: str, tmp_path: Path) -> None:
     header, lines = read_golden("random")
     expected = {line["row"]: line for line in lines if line["model"] == name}
     path = write_case(tmp_path / "model.gguf", CASES[name])
     assert_same_file(path, expected[0]["sha256"], "run: " + header["command"])
 
-    logits = Llama.from_gguf(path).forward(header["ids"])
+    logits = load(path, backend).forward(header["ids"])
 
     assert len(expected) == len(header["rows"])
     for row, line in expected.items():
@@ -80,11 +95,11 @@ def test_every_stage_is_llama_cpps(grouped: Llama) -> None:
             np.testing.assert_allclose(a, b, err_msg=stage, **NUMERIC)
 
 
-def test_200_greedy_ids_and_their_logits_are_llama_cpps(shared: Path) -> None:
+def test_200_greedy_ids_and_their_logits_are_llama_cpps(shared: Path, backend: str) -> None:
     header, lines = read_golden("stories260K")
     path = shared / "gguf" / header["model"]
     assert_same_file(path, header["sha256"], "run: " + header["command"])
-    model, prompt = Llama.from_gguf(path), header["prompt_ids"]
+    model, prompt = load(path, backend), header["prompt_ids"]
 
     ids = list(generate_ids(model, prompt, Sampling(temperature=0), max_tokens=len(lines)))
     logits = model.forward(prompt + ids)[len(prompt) - 1 :]
@@ -98,7 +113,7 @@ def test_200_greedy_ids_and_their_logits_are_llama_cpps(shared: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
 def test_quantised_logits_point_where_llama_cpps_do(
-    kind: str, shared: Path, tmp_path: Path
+    kind: str, shared: Path, backend: str, tmp_path: Path
 ) -> None:
     header, lines = read_golden("stories260K-quantised")
     expected = [line for line in lines if line["model"] == kind]
@@ -106,7 +121,7 @@ def test_quantised_logits_point_where_llama_cpps_do(
     path = requantise(source, tmp_path / "model.gguf", TensorType[kind])
     assert_same_file(path, expected[0]["sha256"], "run: " + header["command"])
 
-    logits = Llama.from_gguf(path).forward(header["ids"])
+    logits = load(path, backend).forward(header["ids"])
 
     # llama.cpp rounds activations to 8 bits for its integer products: near, not equal.
     for line in expected:
@@ -125,7 +140,7 @@ def test_a_prompt_in_parts_gives_the_logits_of_the_whole(grouped: Llama, cuts: l
     logits = np.concatenate([grouped.forward(part, cache=cache) for part in parts])
 
     assert len(IDS) == cache.length
-    np.testing.assert_allclose(grouped.forward(IDS), logits, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(grouped.forward(IDS), logits, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("t", [0, 1, 64, 129])
@@ -146,7 +161,7 @@ def test_the_same_ids_give_the_same_bits(grouped: Llama) -> None:
     assert (first.dtype, first.shape) == (np.float32, (130, 44))
 
 
-def test_swapping_layers_is_noticed(grouped: Llama, folder: Path) -> None:
+def test_swapping_layers_is_noticed(grouped: Llama, folder: Path, backend: str) -> None:
     case = CASES["grouped"]
     swapped = {
         name.replace("blk.0", "blk.x").replace("blk.1", "blk.0").replace("blk.x", "blk.1"): array
@@ -154,14 +169,16 @@ def test_swapping_layers_is_noticed(grouped: Llama, folder: Path) -> None:
     }
     write_gguf(folder / "swapped.gguf", metadata(case), swapped)
 
-    logits = Llama.from_gguf(folder / "swapped.gguf").forward(IDS[:2])
+    logits = load(folder / "swapped.gguf", backend).forward(IDS[:2])
 
     assert not np.allclose(grouped.forward(IDS[:2]), logits, atol=0.1)
 
 
-def test_an_open_file_may_be_closed_after_loading(grouped: Llama, folder: Path) -> None:
+def test_an_open_file_may_be_closed_after_loading(
+    grouped: Llama, folder: Path, backend: str
+) -> None:
     with GGUF.open(folder / "grouped.gguf") as gguf:
-        model = Llama.from_gguf(gguf, backend="numpy")
+        model = Llama.from_gguf(gguf, backend, kv="f32")
 
     assert np.array_equal(grouped.forward(IDS), model.forward(IDS))
 
@@ -328,32 +345,56 @@ def test_a_pass_that_fails_leaves_the_cache_as_it_was(grouped: Llama) -> None:
     np.testing.assert_allclose(grouped.forward(IDS)[70:], logits, atol=1e-5, rtol=0)
 
 
-def test_a_cache_of_another_model_is_refused(grouped: Llama, folder: Path) -> None:
-    other = Llama.from_gguf(write_case(folder / "plain.gguf", CASES["plain"]))
+def test_a_cache_of_another_model_is_refused(
+    grouped: Llama, folder: Path, backend: str
+) -> None:
+    other = load(write_case(folder / "plain.gguf", CASES["plain"]), backend)
 
     with pytest.raises(ModelError, match="cache: found one of another model"):
         grouped.forward([1], cache=other.new_cache())
 
 
-@pytest.mark.parametrize("backend", ["native", "mlx", "cuda", ""])
-def test_a_backend_that_is_not_there_is_never_replaced(backend: str, folder: Path) -> None:
-    with pytest.raises(ModelError, match=f"backend '{backend}': .*, expected 'auto' or 'numpy'"):
-        Llama.from_gguf(folder / "absent.gguf", backend=backend)
+@pytest.mark.parametrize("name", ["cuda", "", "nat\nive"])
+def test_a_backend_that_nobody_knows_is_never_replaced(name: str, folder: Path) -> None:
+    with pytest.raises(ModelError, match="^backend '.*': unknown, expected 'auto', ") as caught:
+        Llama.from_gguf(folder / "absent.gguf", backend=name)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_kernels_that_were_not_built_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "core", None)
+
+    with pytest.raises(ModelError, match="^backend 'native': this installation has no compiled"):
+        Llama.from_gguf(folder / "absent.gguf", backend="native")
+
+
+@pytest.mark.parametrize(("name", "kv"), [("numpy", "f16"), ("native", "f64"), ("native", "")])
+def test_a_way_to_keep_keys_that_is_not_there_is_named(name: str, kv: str, folder: Path) -> None:
+    if name == "native" and not native.built():
+        pytest.skip("the compiled kernels are not built")
+    with pytest.raises(ModelError, match=f"^kv: found '{kv}', expected 'f"):
+        Llama.from_gguf(folder / "absent.gguf", backend=name, kv=kv)
 
 
 def test_a_long_text_is_computed_in_batches_with_the_same_logits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
+    model = load(write_case(tmp_path / "m.gguf", CASES["plain"]), backend)
     whole = model.forward(IDS)
     monkeypatch.setattr("spm.llama.model.BATCH", 7)
 
-    assert np.abs(whole - model.forward(IDS)).max() < 1e-5
+    assert np.abs(whole - model.forward(IDS)).max() < 2e-5
 
 
-def test_weights_that_overflow_are_an_error_of_one_line(tmp_path: Path) -> None:
-    model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]))
-    model.weights.output_norm[:] = 3e38
+@pytest.mark.parametrize("value", [3e38, np.inf, np.nan])
+def test_weights_that_overflow_are_an_error_of_one_line(
+    value: float, tmp_path: Path, backend: str
+) -> None:
+    norm = np.full(24, value, np.float32)
+    model = load(write_model(tmp_path / "m.gguf", {}, {"output_norm.weight": norm}), backend)
 
     with pytest.raises(ModelError, match=r"^logits: found infinity or NaN in row 0, expected"):
         model.forward(IDS[:3])

@@ -20,8 +20,8 @@ def assert_close(expected: object, found: ops.Array, atol: float = 1e-6) -> None
     np.testing.assert_allclose(np.array(expected), found, atol=atol, rtol=0)
 
 
-def test_auto_and_numpy_are_this_file() -> None:
-    assert choose("auto") is choose("numpy") is ops
+def test_numpy_is_this_file() -> None:
+    assert choose("numpy") is ops
 
 
 # linear: a square matrix would hide a transposition, so none is square

@@ -79,19 +79,21 @@ class Llama:
         backend: str = "auto",
         *,
         threads: int | None = None,
+        kv: str | None = None,
         progress: Progress | None = None,
     ) -> Llama:
         """The model in a GGUF file, its weights in the form in which `backend` multiplies.
 
         "numpy" keeps them as float32, "native" as quantised as the file has them. `threads` is for
-        the native back end: as many as there are cores if not said. `progress(read, total)` is told
+        the native back end: as many as there are cores if not said. `kv` is how that one keeps keys
+        and values: "f16" if not said, or "f32". `progress(read, total)` is told
         the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is
         not a Llama this package computes exactly, for a backend that is not built, and for threads
         below 1.
         """
         if threads is not None and threads < 1:
             raise ModelError(f"threads: found {threads}, expected at least 1")
-        chosen = choose(backend, threads)
+        chosen = choose(backend, threads, kv)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:
                 return cls._load(gguf, chosen, progress)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 from spm.gguf import Tensor
 
 Array: TypeAlias = Any  # a back end's own float32 (T, n)
@@ -69,18 +69,23 @@ class Ops(Protocol):
     def to_numpy(self, x: Array) -> Float32: ...
 
 
-def choose(backend: str, threads: int | None = None) -> Ops:
+def choose(backend: str, threads: int | None = None, kv: str | None = None) -> Ops:
     """The operations called `backend`; "auto" is the fastest that is here.
 
-    Raises ModelError for a name that is unknown or not installed: what was asked for is never
-    silently replaced.
+    `kv` is how keys and values are kept, where a back end offers more than one way. Raises
+    ModelError for a name that is unknown or not installed: what was asked for is never silently
+    replaced.
     """
     from spm.llama.ops import native, numpy
 
-    if backend == "numpy" or (backend == "auto" and not native.built()):
+    if backend == "auto":
+        backend = "native" if native.built() else "numpy"
+    if backend == "native":
+        return native.NativeOps(threads, "f16" if kv is None else kv)
+    if backend == "numpy":
+        if kv not in (None, "f32"):
+            raise ModelError(f"kv: found {brief(kv)}, expected 'f32': NumPy keeps float32")
         return cast(Ops, numpy)
-    if backend in ("native", "auto"):
-        return native.NativeOps(threads)
     if backend == "mlx":
         raise ModelError("backend 'mlx': not built, expected 'auto', 'native' or 'numpy'")
-    raise ModelError(f"backend {backend!r}: unknown, expected 'auto', 'native' or 'numpy'")
+    raise ModelError(f"backend {brief(backend)}: unknown, expected 'auto', 'native' or 'numpy'")

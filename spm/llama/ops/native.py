@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 from spm.gguf import Tensor, TensorType, dequantize
 from spm.gguf.integers import as_integers, has_integers
 from spm.llama.ops import Array, Float32, Ids, KVStore, Matrix, Segment
@@ -43,6 +43,8 @@ class NativeOps:
                 "expected a build with GCC or Clang"
             )
         assert core is not None
+        if kv not in ("f16", "f32"):
+            raise ModelError(f"kv: found {brief(kv)}, expected 'f16' or 'f32'")
         engine: Any = core.LlamaEngine(threads or default_threads(), kernels)
         self.engine, self._halves = engine, kv == "f16"
         # What needs no word of Python goes to the core directly.

@@ -43,10 +43,11 @@ struct BlockWithMinimum : Block<values, bytes, group, -1, 0> {
 
 SPM_INLINE U32 nibbles(U32 w, bool high) { return (high ? w >> 4 : w) & 0x0f0f0f0fu; }
 
+// Every bit moved from its place `from` to `to`: one shift.
+SPM_INLINE U32 moved(U32 w, size_t from, size_t to) { return from < to ? w << (to - from) : w >> (from - to); }
+
 // Bits 4j .. 4j+3 of each lane, one to a byte, as the fifth bit of a weight.
-SPM_INLINE U32 fifth_bits(U32 bits, size_t j) {
-  return (((bits >> (4 * j)) & 15u) * 0x00204081u & 0x01010101u) << 4;
-}
+SPM_INLINE U32 fifth_bits(U32 bits, size_t j) { return (bits >> (4 * j) & 15u) * 0x02040810u & 0x10101010u; }
 
 SPM_INLINE F32 byte(U32 w, size_t i) { return to_float((w >> (8 * i)) & 0xffu); }
 SPM_INLINE F32 signed_byte_of(U32 w, size_t i) { return to_float((I32)(w << (24 - 8 * i)) >> 24); }
@@ -96,12 +97,12 @@ struct IQ4_NL : Block<32, 18, 32, 0, 0, true> {
 
 // ---- super-blocks of 256 ----
 
-// Two bits of each weight: 128 weights in 8 words, 32 at each of four shifts.
-SPM_INLINE U32 pairs_of_bits(U32 w, size_t j) { return (w >> (2 * (j >> 3 & 3))) & 0x03030303u; }
+// Two bits of each weight lie in 8 words for 128 weights, 32 at each of four places.
+SPM_INLINE size_t pair_place(size_t j) { return 2 * (j >> 3 & 3); }
 SPM_INLINE size_t pair_word(size_t j) { return (j >> 5) * 8 + (j & 7); }
 
 struct Q2_K : BlockWithMinimum<256, 84, 16> {
-  SPM_INLINE U32 weights(const uint8_t* p, size_t j) { return pairs_of_bits(word(p, 4 + pair_word(j)), j); }
+  SPM_INLINE U32 weights(const uint8_t* p, size_t j) { return word(p, 4 + pair_word(j)) >> pair_place(j) & 0x03030303u; }
   SPM_INLINE void scales(const uint8_t* p, F32* a, F32* m) {
     const U32 d_dmin = word(p, 20);
     const F32 d = from_halves(d_dmin & 0xffffu), dmin = from_halves(d_dmin >> 16);
@@ -115,8 +116,8 @@ struct Q2_K : BlockWithMinimum<256, 84, 16> {
 
 struct Q3_K : Block<256, 110, 16, 108, 4> {
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
-    const U32 third = (word(p, j & 7) >> (j >> 3)) & 0x01010101u;
-    return pairs_of_bits(word(p, 8 + pair_word(j)), j) | third << 2;
+    const U32 low = word(p, 8 + pair_word(j)) >> pair_place(j) & 0x03030303u;
+    return low | (moved(word(p, j & 7), j >> 3, 2) & 0x04040404u);
   }
   SPM_INLINE void scales(const uint8_t* p, F32* a) {
     const F32 d = load_halves(p);
@@ -149,8 +150,8 @@ struct Q4_K : BlockWithMinimum<256, 144, 32> {
 
 struct Q5_K : BlockWithMinimum<256, 176, 32> {
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
-    const U32 fifth = (word(p, 4 + (j & 7)) >> (j >> 3)) & 0x01010101u;
-    return nibbles(word(p, 12 + (j >> 4) * 8 + (j & 7)), j & 8) | fifth << 4;
+    const U32 fifth = moved(word(p, 4 + (j & 7)), j >> 3, 4) & 0x10101010u;
+    return nibbles(word(p, 12 + (j >> 4) * 8 + (j & 7)), j & 8) | fifth;
   }
   SPM_INLINE void scales(const uint8_t* p, F32* a, F32* m) { Q4_K::scales(p, a, m); }
 };
@@ -159,7 +160,7 @@ struct Q6_K : Block<256, 210, 16, 208, 32> {
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
     const size_t half = j >> 5, quarter = j >> 3 & 3;
     const U32 low = nibbles(word(p, half * 16 + (quarter & 1) * 8 + (j & 7)), quarter & 2);
-    return low | pairs_of_bits(word(p, 32 + pair_word(j)), j) << 4;
+    return low | (moved(word(p, 32 + pair_word(j)), pair_place(j), 4) & 0x30303030u);
   }
   SPM_INLINE void scales(const uint8_t* p, F32* a) {
     const F32 d = load_halves(p);

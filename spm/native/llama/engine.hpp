@@ -211,14 +211,13 @@ class Engine {
 inline RoundedRows Engine::round(const Rows& x) {
   require(x.n % kRoundedGroup == 0, "rows that are no multiple of 32");
   const size_t groups = x.T * (x.n / kRoundedGroup);
-  auto memory = recycler_->get(x.T * x.n + 4 * groups * sizeof(float));
-  auto q = reinterpret_cast<int8_t*>(memory.get());
-  auto d = reinterpret_cast<float*>(memory.get() + x.T * x.n), sum32 = d + groups, sum16 = sum32 + groups;
-  const size_t of_row = x.n / kRoundedGroup;
-  for_rows(x.T, [&](size_t t) {
-    kernels.round(x.row(t), x.n, q + t * x.n, d + t * of_row, sum32 + t * of_row, sum16 + 2 * t * of_row);
-  });
-  return {std::move(memory), {q, d, sum32, sum16}};
+  auto memory = recycler_->get(x.T * x.n + 7 * groups * sizeof(float));
+  auto d = reinterpret_cast<float*>(memory.get() + x.T * x.n);
+  auto sum32 = reinterpret_cast<int32_t*>(d + groups), sum16 = sum32 + groups;
+  auto d_sum32 = reinterpret_cast<float*>(sum16 + 2 * groups), d_sum16 = d_sum32 + groups;
+  const Rounded to = {reinterpret_cast<int8_t*>(memory.get()), d, sum32, sum16, d_sum32, d_sum16};
+  for_rows(x.T, [&](size_t t) { kernels.round(x.row(t), x.n, to.row(t, x.n)); });
+  return {std::move(memory), to};
 }
 
 template <class Job>

@@ -77,19 +77,46 @@ void multiply(Type type, const uint8_t* panel, size_t panels, size_t cols, Float
 
 size_t scratch_bytes(size_t cols) { return kTilePanels * kLanes * (cols + 8 * (cols / 16 + 1)); }
 
-void keep_any(const KeysValues& at, size_t position, const float* key, const float* value) {
-  if (at.kept == Kept::f16) keep<KeptHalves>(at, position, key, value);
-  else keep<KeptFloats>(at, position, key, value);
+template <class F>
+SPM_INLINE void for_kept(Kept kept, F f) {
+  switch (kept) {
+    case Kept::f32: return f.template with<KeptFloats>();
+    case Kept::f16: return f.template with<KeptHalves>();
+    case Kept::q8_0: return f.template with<KeptInt8>();
+  }
 }
 
-void recall_any(const KeysValues& at, size_t position, float* key) {
-  if (at.kept == Kept::f16) recall<KeptHalves>(at, position, key);
-  else recall<KeptFloats>(at, position, key);
+struct Keep {
+  const KeysValues& at;
+  size_t position;
+  const float *key, *value;
+  template <class E> void with() { keep<E>(at, position, key, value); }
+};
+
+void keep_any(const KeysValues& at, size_t position, const float* key, const float* value) {
+  for_kept(at.kept, Keep{at, position, key, value});
 }
+
+struct Recall {
+  const KeysValues& at;
+  size_t position;
+  float* key;
+  template <class E> void with() { recall<E>(at, position, key); }
+};
+
+void recall_any(const KeysValues& at, size_t position, float* key) { for_kept(at.kept, Recall{at, position, key}); }
+
+struct Attend {
+  const KeysValues& at;
+  size_t n;
+  const float* q;
+  size_t heads;
+  float *y, *scratch;
+  template <class E> void with() { attend<E>(at, n, q, heads, y, scratch); }
+};
 
 void attend_any(const KeysValues& at, size_t n, const float* q, size_t heads, float* y, float* scratch) {
-  if (at.kept == Kept::f16) attend<KeptHalves>(at, n, q, heads, y, scratch);
-  else attend<KeptFloats>(at, n, q, heads, y, scratch);
+  for_kept(at.kept, Attend{at, n, q, heads, y, scratch});
 }
 
 #if SPM_LANES == 16

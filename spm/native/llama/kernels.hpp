@@ -25,14 +25,27 @@ struct Floats {
 
 // The same rows as int8, with a scale for every 32: x = d q. The sums are what an offset of the weights meets.
 struct Rounded {
-  const int8_t* q;     // (T, cols)
-  const float* d;      // (T, cols / 32)
-  const float* sum32;  // (T, cols / 32): d times the sum of each 32 q
-  const float* sum16;  // (T, cols / 16): the same for each 16
+  int8_t* q;       // (T, cols)
+  float* d;        // (T, cols / 32)
+  int32_t* sum32;  // (T, cols / 32): of each 32 q
+  int32_t* sum16;  // (T, cols / 16): of each 16
+  float* d_sum32;  // d times those, which is what a minimum is multiplied with
+  float* d_sum16;
+
+  Rounded row(size_t t, size_t cols) const {
+    const size_t at32 = t * (cols / 32), at16 = t * (cols / 16);
+    return {q + t * cols, d + at32, sum32 + at32, sum16 + at16, d_sum32 + at32, d_sum16 + at16};
+  }
 };
 
-// How the keys and values of a text are kept.
-enum class Kept : int { f32, f16 };
+// How the keys and values of a text are kept; q8_0 is int8 with a float32 scale for every 32.
+enum class Kept : int { f32, f16, q8_0 };
+
+// The bytes of a key, and of a value.
+constexpr size_t kept_bytes(Kept kept, size_t head_dim) {
+  if (kept == Kept::q8_0) return (head_dim + 31) / 32 * (32 + sizeof(float));
+  return (head_dim + 15) / 16 * 16 * (kept == Kept::f16 ? 2 : 4);
+}
 
 // One head's keys and values in one layer; see attention.hpp for how they lie.
 struct KeysValues {
@@ -61,8 +74,8 @@ struct Kernels {
                    float* y, size_t y_stride, uint8_t* scratch);
   size_t (*scratch_bytes)(size_t cols);
 
-  // One row of x, rounded: cols is a multiple of 32.
-  void (*round)(const float* x, size_t cols, int8_t* q, float* d, float* sum32, float* sum16);
+  // One row of x, rounded to where `to` points: cols is a multiple of 32.
+  void (*round)(const float* x, size_t cols, Rounded to);
 
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* y);
   void (*swiglu)(const float* gate, const float* up, size_t n, float* y);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstring>
-#include <stdexcept>
 #include <vector>
 
 #include "kernels.hpp"
@@ -24,17 +23,17 @@ class KVStore {
 
   // Room for `capacity` positions, of which the first `used` are kept.
   void grow(size_t capacity, size_t used) {
-    const size_t old_keys = key_bytes(), old_values = value_bytes();
+    const size_t before = head_bytes(), kept = rounded_up(used, lanes_) * kept_bytes(kept_, head_dim);
     capacity_ = rounded_up(capacity, kMostLanes);
     for (Layer& layer : layers_) {
-      layer.keys = moved(layer.keys, old_keys, key_bytes(), rounded_up(used, lanes_) * head_dim * element());
-      layer.values = moved(layer.values, old_values, value_bytes(), used * padded_dim() * element());
+      layer.keys = moved(layer.keys, before, kept);
+      layer.values = moved(layer.values, before, kept);
     }
   }
 
   KeysValues head(size_t layer, size_t head) const {
-    return {kept_, layers_[layer].keys.get() + head * key_bytes(), layers_[layer].values.get() + head * value_bytes(),
-            head_dim};
+    const size_t at = head * head_bytes();
+    return {kept_, layers_[layer].keys.get() + at, layers_[layer].values.get() + at, head_dim};
   }
 
  private:
@@ -42,16 +41,13 @@ class KVStore {
     Memory keys, values;
   };
 
-  size_t element() const { return kept_ == Kept::f16 ? 2 : 4; }
-  size_t padded_dim() const { return rounded_up(head_dim, kMostLanes); }
-  size_t key_bytes() const { return capacity_ * head_dim * element(); }  // of one head
-  size_t value_bytes() const { return capacity_ * padded_dim() * element(); }
+  size_t head_bytes() const { return capacity_ * kept_bytes(kept_, head_dim); }  // keys, or values
 
-  // Every head's first `used` bytes, in larger rooms.
-  Memory moved(const Memory& old, size_t old_bytes, size_t new_bytes, size_t used) const {
-    Memory larger = allocate(n_kv_heads * new_bytes);
+  // Every head's first `used` bytes in larger rooms.
+  Memory moved(const Memory& old, size_t before, size_t used) const {
+    Memory larger = allocate(n_kv_heads * head_bytes());
     for (size_t h = 0; used && h < n_kv_heads; h++)
-      std::memcpy(larger.get() + h * new_bytes, old.get() + h * old_bytes, used);
+      std::memcpy(larger.get() + h * head_bytes(), old.get() + h * before, used);
     return larger;
   }
 

@@ -9,19 +9,35 @@
 #include <new>
 #include <vector>
 
+#include <sys/mman.h>
+
 #include "../huge_pages.hpp"
 
 namespace spm::llama {
 
+// What is large is mapped by itself, where huge pages begin: the heap's own pages would be small ones that
+// somebody has used before.
+constexpr uintptr_t kHugePage = 2 << 20;
+
 struct Release {
-  void operator()(uint8_t* data) const { ::operator delete(data, std::align_val_t(64)); }
+  void* mapping = nullptr;
+  size_t mapped = 0;
+  void operator()(uint8_t* data) const {
+    if (mapping) munmap(mapping, mapped);
+    else ::operator delete(data, std::align_val_t(64));
+  }
 };
 using Memory = std::unique_ptr<uint8_t[], Release>;
 
 inline Memory allocate(size_t bytes) {
-  Memory memory(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(64))));
-  ask_for_huge_pages(memory.get(), bytes);
-  return memory;
+  if (bytes < kHugePage / 2) return Memory(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(64))));
+  const size_t mapped = bytes + kHugePage;  // what is not touched costs nothing
+  void* mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) throw std::bad_alloc();
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(mapping) + kHugePage - 1) & ~(kHugePage - 1);
+  auto* data = reinterpret_cast<uint8_t*>(begin);
+  ask_for_huge_pages(data, bytes);
+  return Memory(data, Release{mapping, mapped});
 }
 
 // Keeps what is given back, up to a bound, and gives it out again.
@@ -32,8 +48,10 @@ class Recycler : public std::enable_shared_from_this<Recycler> {
   // At least `bytes`, aligned to 64, until the last owner lets go of them.
   std::shared_ptr<uint8_t[]> get(size_t bytes) {
     Block block = take(bytes);
-    return {block.memory.release(),
-            [keeper = shared_from_this(), size = block.size](uint8_t* data) { keeper->give({size, Memory(data)}); }};
+    const Release release = block.memory.get_deleter();
+    return {block.memory.release(), [keeper = shared_from_this(), size = block.size, release](uint8_t* data) {
+              keeper->give({size, Memory(data, release)});
+            }};
   }
 
  private:

@@ -29,17 +29,11 @@ void pack_floats(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* 
       memcpy(panel + W::kBytes * row, source + row * row_bytes + at, W::kBytes);
 }
 
-// Scales of a block, and what is added to a * u: of either kind of block. `b` belongs to u as `dot` reads it,
-// which for signed bytes may be 128 more than they are.
+// The scales of a block, and the minima if it has them.
 template <class Q>
-SPM_INLINE void read_scales(const uint8_t* panel, F32* a, F32* b) {
-  if constexpr (Q::kMinimum) {
-    Q::scales(panel, a, b);
-  } else {
-    constexpr float offset = Q::kOffset + (Q::kSigned ? kSignedOffset : 0);
-    Q::scales(panel, a);
-    for (size_t g = 0; g < Q::kValues / Q::kGroup; g++) b[g] = a[g] * -offset;
-  }
+SPM_INLINE void read_scales(const uint8_t* panel, F32* a, F32* m) {
+  if constexpr (Q::kMinimum) Q::scales(panel, a, m);
+  else Q::scales(panel, a);
 }
 
 // Row `lane` as float32 (cols,): rounded after the product and again after the sum, as ggml does.
@@ -47,8 +41,7 @@ template <class Q>
 void unpack_blocks(const uint8_t* panel, size_t lane, size_t cols, float* out) {
   F32 a[Q::kValues / Q::kGroup], m[Q::kValues / Q::kGroup];
   for (size_t k = 0; k < cols; k += Q::kValues, panel += kLanes * Q::kBytes) {
-    if constexpr (Q::kMinimum) Q::scales(panel, a, m);
-    else Q::scales(panel, a);
+    read_scales<Q>(panel, a, m);
     for (size_t i = 0; i < Q::kValues; i++) {
       const uint32_t word = Q::weights(panel, i / 4)[lane] >> (8 * (i % 4));
       const float u = Q::kSigned ? (float)(int8_t)word : (float)(uint8_t)word;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "kernels.hpp"
 #include "lanes.hpp"
 
 namespace {
@@ -12,7 +13,8 @@ SPM_INLINE F32 greater(F32 a, F32 b) { return a > b ? a : b; }
 
 // x to d q, 32 at a time: d = max |x| / 127, q to the nearest. What is not finite makes d not a number, so that
 // it is seen in the end.
-void round_row(const float* x, size_t cols, int8_t* q, float* d, float* sum32, float* sum16) {
+void round_row(const float* x, size_t cols, spm::llama::Rounded to) {
+  int8_t* q = to.q;
   for (size_t block = 0; block < cols / 32; block++, x += 32, q += 32) {
     F32 most = {}, spoilt = {};
     for (size_t i = 0; i < 32; i += kLanes) {
@@ -22,7 +24,6 @@ void round_row(const float* x, size_t cols, int8_t* q, float* d, float* sum32, f
     }
     const float largest_value = largest(most);
     const float inverse = largest_value > 1e-30f ? 127.f / largest_value : 0.f;  // below: nothing
-    int sums[2] = {0, 0};
     for (size_t i = 0; i < 32; i += kLanes) {
       // 1.5 * 2^23 leaves no bits behind the point: the sum is rounded to the nearest whole, even if between two
       const F32 shifted = load(x + i) * inverse + 12582912.f;
@@ -30,11 +31,16 @@ void round_row(const float* x, size_t cols, int8_t* q, float* d, float* sum32, f
       const I8 bytes = __builtin_convertvector(whole, I8);
       memcpy(q + i, &bytes, sizeof bytes);
     }
-    for (int i = 0; i < 16; i++) sums[0] += q[i], sums[1] += q[16 + i];
-    d[block] = largest_value / 127.f + sum(spoilt);
-    sum32[block] = d[block] * (float)(sums[0] + sums[1]);
-    sum16[2 * block] = d[block] * (float)sums[0];
-    sum16[2 * block + 1] = d[block] * (float)sums[1];
+    const float d = largest_value / 127.f + sum(spoilt);
+    int32_t low = 0, high = 0;
+    for (size_t i = 0; i < 16; i++) low += q[i], high += q[16 + i];
+    to.d[block] = d;
+    to.sum32[block] = low + high;
+    to.sum16[2 * block] = low;
+    to.sum16[2 * block + 1] = high;
+    to.d_sum32[block] = d * (float)(low + high);
+    to.d_sum16[2 * block] = d * (float)low;
+    to.d_sum16[2 * block + 1] = d * (float)high;
   }
 }
 
