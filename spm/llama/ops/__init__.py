@@ -77,6 +77,12 @@ def choose(backend: str, threads: int | None = None) -> Ops:
     """
     if backend in ("auto", "numpy"):
         return cast(Ops, importlib.import_module("spm.llama.ops.numpy"))
-    if backend in ("native", "mlx"):
+    if backend == "mlx":
+        try:
+            return cast(Ops, importlib.import_module("spm.llama.ops.mlx").MLX())
+        except ImportError as error:
+            hint = f"expected pip install 'spm[metal]', or backend 'auto' or 'numpy' ({error})"
+            raise ModelError(f"backend 'mlx': not installed, {hint}") from None
+    if backend == "native":
         raise ModelError(f"backend {backend!r}: not built, expected 'auto' or 'numpy'")
     raise ModelError(f"backend {backend!r}: unknown, expected 'auto' or 'numpy'")
