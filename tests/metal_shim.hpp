@@ -103,11 +103,11 @@ inline void Simdgroup::resume(uint n) {
         waiting[lane] = false;
         swapcontext(&scheduler, &contexts[lane]);
     }
-    sum = 0;
-    for (uint i = 0; i < n; ++i) {
-        diverged |= waiting[i] != waiting[0];
-        if (waiting[i]) sum += given[i];
-    }
+    for (uint i = 0; i < n; ++i) diverged |= waiting[i] != waiting[0];
+    for (uint i = n; i < LANES; ++i) given[i] = 0;
+    for (uint half = LANES / 2; half; half /= 2)
+        for (uint i = 0; i < half; ++i) given[i] += given[i + half];
+    sum = given[0];
 }
 
 // `grid` threads in threadgroups of at most `size`; 32 threads of a threadgroup make a simdgroup.

@@ -1,0 +1,44 @@
+"""Llamas of random blocks, in types that nothing here quantises to; rows of 256 for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from spm.gguf import Quantized, TensorType, dequantize, write_gguf
+from spm.gguf.quants import DECODERS
+from spm.gguf.types import BLOCK_LAYOUTS
+from tools.small_llamas import Case, metadata, tensors
+
+TEN = [TensorType[name] for name in "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K".split()]
+CASE = Case(20, "whole blocks", dim=256, hidden_dim=512, n_heads=4, n_kv_heads=2, head_dim=64)
+
+
+def random_blocks(kind: TensorType, rows: int, columns: int, seed: int = 0) -> np.ndarray:
+    """Bytes (rows, row bytes), every bit of them random, whose values have a deviation of 1/16."""
+    rng = np.random.default_rng(seed)
+    layout = BLOCK_LAYOUTS[kind]
+    data = rng.integers(0, 256, (rows, columns // layout.values * layout.nbytes), np.uint8)
+    blocks = data.reshape(-1).view(DECODERS[kind][0])
+    fields = {"d", "m", "dmin"} & set(blocks.dtype.names)
+    halves = {name: rng.uniform(-1, 1, len(blocks)) / 64 for name in sorted(fields)}
+    for scale in (1, None):
+        for name in fields:
+            blocks[name] = halves[name] * (scale or 1 / 16 / deviation)
+        deviation = float(dequantize(kind, data, (rows, columns)).std())
+    return data
+
+
+def write_block_llama(path: Path, kinds: Sequence[TensorType]) -> Path:
+    """A Llama with its matrices of these types, in turn."""
+    arrays = tensors(CASE)
+    matrices = [name for name, array in arrays.items() if array.ndim == 2]
+    made = {
+        name: Quantized(kind, arrays[name].shape, random_blocks(kind, *arrays[name].shape, seed))
+        for seed, (name, kind) in enumerate(zip(matrices, cycle(kinds)))
+    }
+    write_gguf(path, metadata(CASE), {**arrays, **made})
+    return path
