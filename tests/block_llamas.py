@@ -13,7 +13,10 @@ from spm.gguf.quants import DECODERS
 from spm.gguf.types import BLOCK_LAYOUTS
 from tools.small_llamas import Case, metadata, tensors
 
-TEN = [TensorType[name] for name in "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K".split()]
+TEN = [
+    *(TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1, TensorType.Q8_0),
+    *(TensorType.Q2_K, TensorType.Q3_K, TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K),
+]
 CASE = Case(20, "whole blocks", dim=256, hidden_dim=512, n_heads=4, n_kv_heads=2, head_dim=64)
 
 
@@ -23,12 +26,13 @@ def random_blocks(kind: TensorType, rows: int, columns: int, seed: int = 0) -> n
     layout = BLOCK_LAYOUTS[kind]
     data = rng.integers(0, 256, (rows, columns // layout.values * layout.nbytes), np.uint8)
     blocks = data.reshape(-1).view(DECODERS[kind][0])
-    fields = {"d", "m", "dmin"} & set(blocks.dtype.names)
-    halves = {name: rng.uniform(-1, 1, len(blocks)) / 64 for name in sorted(fields)}
-    for scale in (1, None):
-        for name in fields:
-            blocks[name] = halves[name] * (scale or 1 / 16 / deviation)
-        deviation = float(dequantize(kind, data, (rows, columns)).std())
+    fields = sorted({"d", "m", "dmin"} & set(blocks.dtype.names))
+    halves = {name: rng.uniform(-1, 1, len(blocks)) / 64 for name in fields}
+    for name in fields:
+        blocks[name] = halves[name]
+    deviation = dequantize(kind, data, (rows, columns)).std()
+    for name in fields:
+        blocks[name] = halves[name] / 16 / deviation
     return data
 
 

@@ -4,8 +4,6 @@
 // places are an error, as they are undefined on a GPU.
 
 #include <cstdint>
-#include <cstring>
-#include <functional>
 #include <ucontext.h>
 
 #define device
@@ -22,7 +20,7 @@ template <typename To, typename From>
 To as_type(From from) {
     static_assert(sizeof(To) == sizeof(From));
     To to;
-    std::memcpy(&to, &from, sizeof to);
+    __builtin_memcpy(&to, &from, sizeof to);
     return to;
 }
 
@@ -52,7 +50,7 @@ inline float dot(float4 a, float4 b) { return a.x * b.x + a.y * b.y + a.z * b.z 
 
 // ---- simdgroups ----
 
-using Body = std::function<void(uint3, uint)>;
+using Body = void (*)(void *kernel, uint3 position, uint lane);
 
 struct Simdgroup {
     static const uint LANES = 32;
@@ -62,7 +60,8 @@ struct Simdgroup {
     uint3 positions[LANES];
     float given[LANES], sum;
     uint lane;
-    const Body *body;
+    Body body;
+    void *kernel;
     bool diverged = false;
 
     void run(uint n);
@@ -72,7 +71,7 @@ struct Simdgroup {
 static Simdgroup group;
 
 static void enter() {
-    (*group.body)(group.positions[group.lane], group.lane);
+    group.body(group.kernel, group.positions[group.lane], group.lane);
     group.done[group.lane] = true;
 }
 
@@ -111,8 +110,10 @@ inline void Simdgroup::resume(uint n) {
 }
 
 // `grid` threads in threadgroups of at most `size`; 32 threads of a threadgroup make a simdgroup.
-static bool dispatch(uint3 grid, uint3 size, const Body &body) {
-    group.body = &body;
+template <typename Kernel>
+bool dispatch(uint3 grid, uint3 size, Kernel kernel) {
+    group.kernel = &kernel;
+    group.body = [](void *k, uint3 position, uint lane) { (*(Kernel *)k)(position, lane); };
     group.diverged = false;
     for (uint z = 0; z < grid.z; z += size.z)
         for (uint y = 0; y < grid.y; y += size.y)
