@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spm.gguf import Quantized, TensorType, dequantize, write_gguf
+from spm.gguf import Quantized, TensorType, dequantize, quantize, write_gguf
 from spm.gguf.quants import DECODERS
 from spm.gguf.types import BLOCK_LAYOUTS
 from tools.small_llamas import Case, metadata, tensors
@@ -23,6 +23,8 @@ CASE = Case(20, "whole blocks", dim=256, hidden_dim=512, n_heads=4, n_kv_heads=2
 def random_blocks(kind: TensorType, rows: int, columns: int, seed: int = 0) -> np.ndarray:
     """Bytes (rows, row bytes), every bit of them random, whose values have a deviation of 1/16."""
     rng = np.random.default_rng(seed)
+    if kind in (TensorType.F16, TensorType.BF16):
+        return quantize(kind, rng.standard_normal((rows, columns), np.float32) / 16)
     layout = BLOCK_LAYOUTS[kind]
     data = rng.integers(0, 256, (rows, columns // layout.values * layout.nbytes), np.uint8)
     blocks = data.reshape(-1).view(DECODERS[kind][0])

@@ -14,8 +14,6 @@ using uchar = uint8_t;
 using ushort = uint16_t;
 using uint = uint32_t;
 
-inline uint min(uint a, uint b) { return b < a ? b : a; }
-
 template <typename To, typename From>
 To as_type(From from) {
     static_assert(sizeof(To) == sizeof(From));
@@ -46,7 +44,14 @@ struct float4 {
 };
 
 inline float4 operator*(float s, float4 v) { return {s * v.x, s * v.y, s * v.z, s * v.w}; }
+
+namespace metal {
+
+inline uint min(uint a, uint b) { return b < a ? b : a; }
 inline float dot(float4 a, float4 b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+float simd_sum(float value);
+
+}  // namespace metal
 
 // ---- simdgroups ----
 
@@ -75,7 +80,7 @@ static void enter() {
     group.done[group.lane] = true;
 }
 
-inline float simd_sum(float value) {
+inline float metal::simd_sum(float value) {
     uint lane = group.lane;
     group.given[lane] = value;
     group.waiting[lane] = true;
@@ -112,6 +117,7 @@ inline void Simdgroup::resume(uint n) {
 // `grid` threads in threadgroups of at most `size`; 32 threads of a threadgroup make a simdgroup.
 template <typename Kernel>
 bool dispatch(uint3 grid, uint3 size, Kernel kernel) {
+    using metal::min;
     group.kernel = &kernel;
     group.body = [](void *k, uint3 position, uint lane) { (*(Kernel *)k)(position, lane); };
     group.diverged = false;

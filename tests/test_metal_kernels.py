@@ -26,6 +26,7 @@ from tests.metal_stand_in import StandIn, compiler, function  # noqa: E402
 from tools.small_llamas import IDS  # noqa: E402
 
 TEXT = forms.KERNELS.read_text("utf-8")
+KINDS = [*TEN, TensorType.F16, TensorType.BF16]
 N, K = 37, 3328  # rows: no multiple of 4; columns: 13 * 256, so not every lane has as many parts
 
 emulated = pytest.mark.skipif(
@@ -38,7 +39,7 @@ emulated = pytest.mark.skipif(
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
     """With every kernel compiled, each type's and each number of rows."""
     texts = []
-    for kind in TEN:
+    for kind in KINDS:
         texts.append(function(forms.DEQUANTIZE.format(kind=kind.name), ["w"], ["y"], []))
         body = forms.MATVEC.format(kind=kind.name)
         for M in range(1, 9):
@@ -69,12 +70,12 @@ def relative_error(data: np.ndarray, kind: TensorType, x: np.ndarray, y: np.ndar
 
 
 @emulated
-@pytest.mark.parametrize("kind", TEN, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_blocks_are_dequantised_to_the_bit(kind: TensorType, kernels: Kernels) -> None:
     data = random_blocks(kind, 5, 1024)
-    blocks = data.reshape(-1).view(DECODERS[kind][0])
+    blocks = data.reshape(-1).view("<f2" if kind not in TEN else DECODERS[kind][0])
     odd = [0.0, -0.0, 2.0**-24, -(2.0**-15), 65504.0]  # zeros, two subnormal halves, the largest
-    blocks["d"][: len(odd)] = odd
+    (blocks["d"] if kind in TEN else blocks)[: len(odd)] = odd
 
     found = np.array(kernels.dequantize(kind, mx.array(data)))
 
@@ -87,7 +88,7 @@ def test_blocks_are_dequantised_to_the_bit(kind: TensorType, kernels: Kernels) -
 
 @emulated
 @pytest.mark.parametrize("M", range(1, 9))
-@pytest.mark.parametrize("kind", TEN, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_products_are_those_of_float32(kind: TensorType, M: int, kernels: Kernels) -> None:
     data, x = random_blocks(kind, N, K), activations(M, K)
 
@@ -113,7 +114,7 @@ def test_many_rows_are_multiplied_slab_by_slab(
 ) -> None:
     monkeypatch.setattr(forms, "SLAB", 5 * 512)  # five rows, and two in the last slab
     data, x = random_blocks(TensorType.Q4_K, N, 512), activations(9, 512)
-    matrix = forms.make_blocks(kernels, TensorType.Q4_K, data, 512)
+    matrix = forms.as_they_are(kernels, TensorType.Q4_K, data, 512)
 
     assert relative_error(data, TensorType.Q4_K, x, np.array(matrix.times(mx.array(x)))) <= 2e-5
 
@@ -143,6 +144,8 @@ FAULTS = {
     "the last minima": ("Q4_K", "low >> 4 | m >> 6 << 4", "low >> 4"),
     "a fifth bit's byte": ("Q5_K", "bits + part % 2 * 16", "bits"),
     "a signed scale": ("Q6_K", "as_type<char>(block[192 + part])", "block[192 + part]"),
+    "a half": ("F16", "float4(h[4], h[5]", "float4(h[5], h[4]"),
+    "the other half": ("BF16", "two & 0xFFFF0000", "two"),
     "the high bits": ("Q6_K", "low | high << 4", "low"),
 }
 
@@ -154,16 +157,18 @@ def test_a_planted_fault_is_caught(name: str, right: str, wrong: str, stand_in: 
     data = choice.random_blocks(kind, choice.CHECKED_ROWS, 4096)
 
     assert faulty.text != TEXT
-    assert not choice.is_right(choice.makers(faulty)["blocks"], kind, data, 4096)
+    assert not choice.is_right(choice.makers(kind, 4096, faulty)["blocks"], kind, data, 4096)
 
 
 @emulated
-@pytest.mark.parametrize("kind", TEN, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("form", ["blocks", "affine"])
-def test_what_is_right_is_not_accused(kind: TensorType, form: str, kernels: Kernels) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_what_is_right_is_not_accused(kind: TensorType, kernels: Kernels) -> None:
     data = choice.random_blocks(kind, choice.CHECKED_ROWS, 4096)
+    forms_of_it = choice.makers(kind, 4096, kernels)
 
-    assert choice.is_right(choice.makers(kernels)[form], kind, data, 4096)
+    assert ["blocks", "affine" if kind in TEN else "dense"] == list(forms_of_it)
+    for make in forms_of_it.values():
+        assert choice.is_right(make, kind, data, 4096)
 
 
 @emulated
@@ -194,7 +199,7 @@ def load(path: Path, ops: MLX, monkeypatch: pytest.MonkeyPatch) -> Llama:
 def test_a_llama_of_all_types_on_the_kernels_is_numpys(
     stand_in: StandIn, tmp_path: Path, fastest: pytest.MonkeyPatch
 ) -> None:
-    path = write_block_llama(tmp_path / "m.gguf", TEN)
+    path = write_block_llama(tmp_path / "m.gguf", KINDS)
     reference = Llama.from_gguf(path, backend="numpy")
     model = load(path, MLX(stand_in), fastest)
 
@@ -266,11 +271,24 @@ def test_forms_are_timed(kernels: Kernels) -> None:
     assert chosen.form == min(chosen.seconds, key=lambda name: chosen.seconds[name])
 
 
+# MLX itself
+
+
+@pytest.mark.skipif(mx.metal.is_available(), reason="a Metal device, which does more than read")
+def test_mlx_takes_the_calls_as_they_are_made() -> None:
+    kernels, data = Kernels(mx.fast.metal_kernel), mx.array(random_blocks(TensorType.Q4_0, 4, 64))
+
+    with pytest.raises(RuntimeError, match="No Metal back-end"):  # and no TypeError
+        kernels.matvec(TensorType.Q4_0, data, mx.zeros((1, 64)))
+    with pytest.raises(RuntimeError, match="No Metal back-end"):
+        kernels.dequantize(TensorType.Q4_0, data)
+
+
 # On a Metal device
 
 
 @pytest.mark.skipif(not mx.metal.is_available(), reason="no Metal device")
-@pytest.mark.parametrize("kind", TEN, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_metal_device_computes_what_numpy_does(kind: TensorType) -> None:
     kernels = Kernels(mx.fast.metal_kernel)
     data = random_blocks(kind, N, K)

@@ -23,7 +23,7 @@ from spm.gguf import Tensor
 from spm.llama.ops import Float32, Ids, Segment
 from spm.llama.ops import numpy as specification
 from spm.llama.ops.metal.choice import Choice, choose_form, makers
-from spm.llama.ops.metal.forms import Form, Kernels, MetalKernel, dense
+from spm.llama.ops.metal.forms import Dense, Form, Kernels, MetalKernel
 
 Array: TypeAlias = Any  # mx.array, float32
 Angles: TypeAlias = tuple[Array, Array]  # cosine and sine, (T, P) each
@@ -57,10 +57,10 @@ class MLX:
         name = f"{tensor.type.name} x {columns}"
         if name not in self.choices:
             self.choices[name] = choose_form(tensor.type, (rows, columns), self.kernels)
-        form = self.choices[name].form
-        if form == "dense":
-            return dense(tensor)
-        return makers(self.kernels)[form](tensor.type, tensor.data.reshape(rows, -1), columns)
+        make = makers(tensor.type, columns, self.kernels).get(self.choices[name].form)
+        if make is None:
+            return Dense(mx.array(tensor.dequantize()))
+        return make(tensor.type, tensor.data.reshape(rows, -1), columns)
 
     def to_numpy(self, x: Array) -> Float32:
         """Computes what x still waits for."""

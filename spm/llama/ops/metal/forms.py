@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import mlx.core as mx
 
-from spm.gguf import Tensor
 from spm.gguf.quants import Bytes
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 from spm.llama.ops.metal.affine import GROUP, pack
@@ -55,14 +54,11 @@ class Dense:
         return x @ self.weights.astype(mx.float32).T
 
 
-def dense(tensor: Tensor) -> Dense:
-    """Any matrix that can be dequantised, as numbers. Raises GGUFError if it cannot."""
-    if tensor.type is TensorType.F16:
-        return Dense(mx.array(tensor.data.view("<f2").reshape(tensor.shape)))
-    if tensor.type is TensorType.BF16:
-        halves = tensor.data.view("<u2").reshape(tensor.shape)
-        return Dense(mx.array(halves).view(mx.bfloat16))
-    return Dense(mx.array(tensor.dequantize()))
+def halves(kind: TensorType, data: Bytes, columns: int) -> Dense:
+    """The matrix of F16 or BF16 with these bytes (O, row bytes)."""
+    if kind is TensorType.F16:
+        return Dense(mx.array(data.view("<f2")))
+    return Dense(mx.array(data.view("<u2")).view(mx.bfloat16))
 
 
 # Affine
@@ -207,12 +203,6 @@ class Blocks:
         )
 
 
-def make_blocks(
-    kernels: Kernels,
-    kind: TensorType,
-    data: Bytes,
-    columns: int,
-) -> Blocks:
+def as_they_are(kernels: Kernels, kind: TensorType, data: Bytes, columns: int) -> Blocks:
     """The matrix with these bytes (O, row bytes), as they are."""
-    assert columns % PART == 0  # every block is parts
     return Blocks(kind, mx.array(data), kernels)

@@ -1,7 +1,7 @@
 // GGUF blocks on Apple's GPUs, as the file has them: matrices to float32, and matrix times rows.
 //
 // Every block type falls into parts of sixteen values that share a scale, so one thread takes one
-// part at a time, whatever the type. A part is what its type makes of the block's bytes,
+// part at a time, whatever the type. A part is what its type makes of a block's bytes,
 //
 //     x = scale * (q - zero) + offset,        q sixteen numbers of a byte each, four to a word,
 //
@@ -19,6 +19,8 @@
 
 namespace gguf {
 
+using namespace metal;
+
 inline uint word(device const uchar *at) {
     device const ushort *halves = (device const ushort *)at;
     return halves[0] | uint(halves[1]) << 16;
@@ -34,6 +36,37 @@ struct Part {
     uint q[4];
 
     float4 four(uint i) const { return scale * (float4(as_type<uchar4>(q[i])) - zero) + offset; }
+};
+
+// ---- halves: a part has no scale ----
+
+struct Numbers {
+    float4 x[4];
+
+    float4 four(uint i) const { return x[i]; }
+};
+
+struct F16 {
+    enum : uint { values = 16, bytes = 32 };
+    static Numbers part(device const uchar *block, uint) {
+        device const half *h = (device const half *)block;
+        return {{float4(h[0], h[1], h[2], h[3]), float4(h[4], h[5], h[6], h[7]),
+                 float4(h[8], h[9], h[10], h[11]), float4(h[12], h[13], h[14], h[15])}};
+    }
+};
+
+// The high halves of float32.
+inline float4 high_halves(uint two, uint next_two) {
+    return float4(as_type<float>(two << 16), as_type<float>(two & 0xFFFF0000),
+                  as_type<float>(next_two << 16), as_type<float>(next_two & 0xFFFF0000));
+}
+
+struct BF16 {
+    enum : uint { values = 16, bytes = 32 };
+    static Numbers part(device const uchar *b, uint) {
+        return {{high_halves(word(b), word(b + 4)), high_halves(word(b + 8), word(b + 12)),
+                 high_halves(word(b + 16), word(b + 20)), high_halves(word(b + 24), word(b + 28))}};
+    }
 };
 
 // ---- blocks of 32: two parts ----
@@ -178,7 +211,7 @@ struct Q6_K {
 // ---- what is done with them: w (N, bytes of a row) holds (N, K) values ----
 
 template <typename Block>
-Part part_of(device const uchar *row, uint part) {
+auto part_of(device const uchar *row, uint part) {
     const uint parts = Block::values / 16;
     return Block::part(row + part / parts * Block::bytes, part % parts);
 }
@@ -187,7 +220,7 @@ Part part_of(device const uchar *row, uint part) {
 template <typename Block>
 void dequantize(device const uchar *w, device float *y, uint row_bytes, uint n, uint part) {
     const uint K = row_bytes / Block::bytes * Block::values;
-    Part p = part_of<Block>(w + size_t(n) * row_bytes, part);
+    auto p = part_of<Block>(w + size_t(n) * row_bytes, part);
     device float4 *out = (device float4 *)(y + size_t(n) * K + 16 * part);
     for (uint i = 0; i < 4; ++i) out[i] = p.four(i);
 }
@@ -203,7 +236,7 @@ void matvec(device const uchar *w, device const float *x, device float *y,
     for (uint part = lane; part < K / 16; part += 32) {
         #pragma unroll  // `sums` must live in registers
         for (uint r = 0; r < ROWS; ++r) {
-            Part p = part_of<Block>(w + size_t(min(n + r, N - 1)) * row_bytes, part);
+            auto p = part_of<Block>(w + size_t(min(n + r, N - 1)) * row_bytes, part);
             float4 weights[4] = {p.four(0), p.four(1), p.four(2), p.four(3)};
             #pragma unroll
             for (uint m = 0; m < M; ++m) {
