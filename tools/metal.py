@@ -1,8 +1,8 @@
 """What MLX makes of each type on this machine: python -m tools.metal [--rows 4096] [--columns 4096]
 
-For each block type, and each form its matrices can take here (docs/metal.md): the bytes that are
-read for one product, the largest error in root mean squares of the exact product, the time, and the
-rate at which the weights were read. On a Mac the kernels are among the forms.
+For each type, and each form its matrices can take here (docs/metal.md): the bytes it holds, the
+largest error of a product with one row, in root mean squares of the exact one, its time, and the
+rate at which it went through what it holds. On a Mac the kernels are among the forms.
 """
 
 from __future__ import annotations

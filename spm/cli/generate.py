@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parse-special", action="store_true", help="read </s> and the like as special pieces"
     )
-    parser.add_argument("--backend", default="auto", help="auto or numpy")
+    parser.add_argument("--backend", default="auto", help="auto, numpy or mlx")
     sampling = parser.add_argument_group("sampling; temperature 0 is greedy")
     for name, default in vars(_DEFAULTS).items():
         option, about = "--" + name.replace("_", "-"), f"{_ABOUT[name]} (default {default})"

@@ -83,7 +83,8 @@ class Llama:
     ) -> Llama:
         """The model in a GGUF file, its weights in the form in which `backend` multiplies.
 
-        "numpy" keeps them as float32, "native" as quantised as the file has them. `threads` is for
+        "numpy" keeps them as float32, "native" as quantised as the file has them, "mlx" too where
+        it can (`print(model.ops)` shows what it chose). `threads` is for
         the native back end: as many as there are cores if not said. `progress(read, total)` is told
         the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is
         not a Llama this package computes exactly, or for a backend that is not built.
