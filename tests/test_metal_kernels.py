@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,20 @@ def test_what_is_right_is_not_accused(kind: TensorType, kernels: Kernels) -> Non
         assert choice.is_right(make, kind, data, 4096)
 
 
+def test_wrong_rows_are_caught_though_the_products_are_right() -> None:
+    class WrongRows(forms.Affine):
+        def rows(self, ids: Any) -> Any:
+            return super().rows(ids) + 1e-4
+
+    def make(*args: Any) -> WrongRows:
+        return WrongRows(**vars(forms.affine(*args)))
+
+    data = choice.random_blocks(TensorType.Q4_0, choice.CHECKED_ROWS, 256)
+
+    assert choice.is_right(forms.affine, TensorType.Q4_0, data, 256)
+    assert not choice.is_right(make, TensorType.Q4_0, data, 256)
+
+
 @emulated
 def test_the_stand_in_sees_what_is_written_outside(stand_in: StandIn) -> None:
     faulty = Kernels(stand_in, TEXT.replace("&& n + r < N", ""))
@@ -261,6 +276,13 @@ def test_where_no_form_is_right_the_numbers_are_kept(
         chosen = choice.choose_form(TensorType.Q4_0, (40, 64), kernels)
 
     assert (2, "dense") == (len(caught), chosen.form)
+
+
+@emulated
+def test_rows_that_are_no_whole_parts_stay_numbers(kernels: Kernels) -> None:
+    assert ["blocks", "dense"] == list(choice.makers(TensorType.F16, 48, kernels))
+    assert ["dense"] == list(choice.makers(TensorType.F16, 40, kernels))
+    assert choice.Choice("dense") == choice.choose_form(TensorType.F16, (3, 40), kernels)
 
 
 @emulated

@@ -315,10 +315,13 @@ def test_a_pass_whose_logits_nobody_asks_for(
     model = Llama.from_gguf(write_case(tmp_path / "m.gguf", CASES["plain"]), "mlx")
     whole = model.forward(IDS)
     monkeypatch.setattr("spm.llama.model.BATCH", 7)
+    started, start = [], mx.async_eval
+    monkeypatch.setattr(mx, "async_eval", lambda *arrays: (started.append(1), start(*arrays)))
 
-    logits = model.step([(IDS[:50], model.new_cache()), (IDS[:9], model.new_cache())])
+    logits = model.step([(IDS[:49], model.new_cache()), (IDS[:9], model.new_cache())])
 
-    np.testing.assert_allclose(logits, whole[[49, 8]], atol=1e-4 * LOOSE, rtol=0)
+    assert len(started) == 9  # seven passes of the first text alone, and two of the other
+    np.testing.assert_allclose(logits, whole[[48, 8]], atol=1e-4 * LOOSE, rtol=0)
 
 
 def test_the_same_ids_give_the_same_bits(tmp_path: Path) -> None:

@@ -15,15 +15,15 @@
 //     part 0    word >> 0 & 0x0F0F0F0F = 0x 03 02 01 00      q3 q2 q1 q0
 //     part 1    word >> 4 & 0x0F0F0F0F = 0x 08 09 0a 0b      q19 q18 q17 q16
 //
-// A block starts at an even address, no more: words are read as two halves.
+// A block starts at an even address, no more: words are read as two shorts.
 
 namespace gguf {
 
 using namespace metal;
 
 inline uint word(device const uchar *at) {
-    device const ushort *halves = (device const ushort *)at;
-    return halves[0] | uint(halves[1]) << 16;
+    device const ushort *shorts = (device const ushort *)at;
+    return shorts[0] | uint(shorts[1]) << 16;
 }
 
 inline float f16(device const uchar *at) { return float(*(device const half *)at); }
