@@ -24,6 +24,7 @@ from spm.llama.ops import numpy as specification  # noqa: E402
 from spm.llama.ops.metal import affine  # noqa: E402
 from spm.llama.ops.mlx import MLX  # noqa: E402
 from tests.block_llamas import TEN, random_blocks, write_block_llama  # noqa: E402
+from tools import metal  # noqa: E402
 from tools.small_llamas import BLOCK_TYPES, CASES, IDS, K_TYPES, requantise, write_case  # noqa: E402
 
 LOOSE = 10 if mx.metal.is_available() else 1
@@ -338,3 +339,16 @@ def test_weights_that_overflow_are_an_error_of_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match=r"^logits: found infinity or NaN in row 0, expected"):
         model.forward(IDS[:3])
+
+
+def test_the_tool_prints_a_line_for_each_form(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["metal", "--rows", "8", "--columns", "256"])
+
+    metal.main()
+
+    _, header, *lines = capsys.readouterr().out.splitlines()
+    assert ["type", "form", "MB", "error", "ms", "GB/s"] == header.split()
+    assert {*(kind.name for kind in TEN), "F16", "BF16"} == {line.split()[0] for line in lines}
+    assert all(float(line.split()[3]) <= 2e-5 * LOOSE for line in lines)
