@@ -18,7 +18,7 @@ from spm.errors import (
     VocabError,
 )
 from spm.gguf import GGUF
-from spm.llama import Llama, Sampling, generate
+from spm.llama import Llama, Sampling, generate, generate_batch
 from spm.tokenizer import Tokenizer
 from spm.vocab import TokenType, Vocab
 
@@ -41,4 +41,5 @@ __all__ = [
     "Vocab",
     "VocabError",
     "generate",
+    "generate_batch",
 ]

@@ -28,7 +28,11 @@ def random_blocks(kind: TensorType, rows: int, columns: int, seed: int = 0) -> n
     layout = BLOCK_LAYOUTS[kind]
     data = rng.integers(0, 256, (rows, columns // layout.values * layout.nbytes), np.uint8)
     blocks = data.reshape(-1).view(DECODERS[kind][0])
-    fields = sorted({"d", "m", "dmin"} & set(blocks.dtype.names))
+    if kind is TensorType.IQ1_M:  # d = 2^-6, in the highest four bits of each word
+        blocks["scales"] = blocks["scales"] & 0x0FFF | np.array([0, 0, 4, 2], "<u2") << 12
+    if kind is TensorType.MXFP4:
+        blocks["e"] = 122
+    fields = [name for name in blocks.dtype.names if blocks.dtype[name] == "<f2"]
     halves = {name: rng.uniform(-1, 1, len(blocks)) / 64 for name in fields}
     for name in fields:
         blocks[name] = halves[name]

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sentencepiece
 
 from spm import gguf
+from spm.data import embedded_model
 from spm.gguf import write_gguf
+from spm.llama import Llama
+from spm.tokenizer import Tokenizer
+from tools.small_llamas import CASES, write_case
 
 VOCABS = Path(__file__).parents[1] / "golden" / "vocabs"
 MODEL, GGUF = VOCABS / "identity.model", VOCABS / "identity.gguf"
+
+
+unix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of Unix")
+
+
+def ctrl_c_is_heard() -> None:
+    """Undo what a shell does to what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def spm(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -130,13 +145,122 @@ def test_a_command_line_that_is_not_understood_is_exit_code_2() -> None:
 
 
 def test_generate_without_a_model_runs_the_embedded_one() -> None:
-    result = spm("generate", "--ids", "--temperature", 0, "--max-tokens", 12, "Once upon a time")
+    result = spm(
+        "generate", "--show-ids", "--temperature", 0, "--max-tokens", 12, "Once upon a time"
+    )
     first, text, *_, last = result.stdout.decode().split("\n")[:-1]
 
     assert (0, b"") == (result.returncode, result.stderr)  # no progress in a pipe
     assert first.startswith("prompt ids: 1 ")
     assert text
     assert 12 == len(last.removeprefix("answer ids: ").split())
+
+
+def test_show_logits_lists_every_id_with_its_runners_up() -> None:
+    args = ("generate", "--show-logits", "--temperature", 2, "--max-tokens", 9, "The cat")
+    answer = json.loads(spm(*args, "--json").stdout)
+    text, head, *rows = spm(*args).stdout.decode().splitlines()
+
+    model = Llama.from_gguf(embedded_model(), "numpy")
+    logits = model.forward(answer["prompt_ids"] + answer["ids"])[len(answer["prompt_ids"]) - 1 :]
+    vocab = Tokenizer.from_gguf(embedded_model()).vocab
+    assert "The cat" + answer["text"] == text
+    assert ["id", "piece", "prob.", "logit", "runners-up"] == head.split()
+    assert answer["ids"] == [int(row.split()[0]) for row in rows]
+    for i, choice, row, z in zip(answer["ids"], answer["choices"], rows, logits.astype(float)):
+        shares = np.exp(z - np.logaddexp.reduce(z))
+        others = [j for j in np.argsort(-z) if j != i][:3]
+        assert (i, others) == (choice["id"], [other["id"] for other in choice["runners_up"]])
+        for told in (choice, *choice["runners_up"]):
+            assert vocab.pieces[told["id"]].decode() == told["piece"]
+            assert told["logit"] == pytest.approx(z[told["id"]], abs=1e-3)
+            assert told["probability"] == pytest.approx(shares[told["id"]], abs=1e-3)
+            assert f"'{told['piece']}'" in row
+        assert f"{choice['logit']:.3f}" in row
+        assert f"{choice['probability']:.1%}" in row
+
+
+def test_a_full_context_is_said_and_a_shift_goes_on() -> None:
+    # Whatever was seen once is liked beyond measure, so that no EOG ends the text.
+    endless = ("--temperature", 0, "--presence-penalty=-1e6", "--max-tokens", 520, "Tom")
+    full = spm("generate", "--json", *endless)
+    shifted = spm("generate", "--json", "--shift", *endless)
+
+    answer = json.loads(full.stdout)
+    assert (0, "context") == (full.returncode, answer["finish"])
+    assert 513 == len(answer["prompt_ids"] + answer["ids"])
+    assert (
+        "spm generate: warning: the context's 512 positions are full: --shift goes on\n"
+        == full.stderr.decode()
+    )
+    answer = json.loads(shifted.stdout)
+    assert (0, b"", "length") == (shifted.returncode, shifted.stderr, answer["finish"])
+    assert 520 == len(answer["ids"])
+
+
+def test_generate_names_what_is_wrong_with_its_back_end() -> None:
+    assert b"backend 'cuda': unknown" in spm("generate", "--backend", "cuda", "x").stderr
+    assert b"threads: found 0, expected at least 1" in spm("generate", "--threads", 0, "x").stderr
+
+
+@unix
+def test_a_terminal_hears_which_back_end_runs_and_how_fast() -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "spm.cli", "generate", "--max-tokens", "3", "x"]
+    subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=120, check=True)
+    heard = os.read(ours, 65536).decode()
+
+    first, last = (
+        line.rpartition("\r")[2] for line in heard.replace("\r\n", "\n").split("\n")[:-1]
+    )
+    assert f"[{Llama.from_gguf(embedded_model()).ops.describe()}]" == first.rstrip()
+    assert last.startswith("[3 ids, ")
+    assert last.endswith(" a second, stopped by --max-tokens]")
+    assert "loading: 3.1 of 3.1 MB" in heard
+
+
+@unix
+def test_ctrl_c_ends_with_what_was_generated() -> None:
+    endless = ["--temperature=0", "--presence-penalty=-1e6", "--max-tokens=99999999", "--shift"]
+    command = [sys.executable, "-m", "spm.cli", "generate", "--show-ids", *endless, "Tom"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=ctrl_c_is_heard
+    )
+    assert process.stdout is not None
+    first = process.stdout.read(40)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+
+    assert (130, b"") == (process.returncode, errors)
+    ids, text, last = (first + rest).decode().split("\n")[:-1]
+    assert "prompt ids: 1 " == ids[:14]
+    assert text.startswith("Tom Tom")
+    assert len(text) < 4 * len(last.removeprefix("answer ids: ").split()) + 8
+
+
+@unix
+def test_ctrl_c_leaves_a_whole_json_object() -> None:
+    program = """if True:
+        import signal, sys
+        from spm.cli import main
+        from spm.llama import Llama
+        step, steps = Llama.step, []
+        def stopped(self, texts):
+            steps.append(texts)
+            if len(steps) == 5:
+                signal.raise_signal(signal.SIGINT)
+            return step(self, texts)
+        Llama.step = stopped
+        sys.exit(main(["generate", "--json", "--temperature=0", "Once upon a time"]))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, preexec_fn=ctrl_c_is_heard, timeout=60
+    )
+
+    answer = json.loads(result.stdout)
+    assert (130, b"") == (result.returncode, result.stderr)
+    assert ("interrupted", 4) == (answer["finish"], len(answer["ids"]))
+    assert ", there was a" == answer["text"]
 
 
 def test_generate_gives_the_same_text_for_the_same_seed() -> None:
@@ -325,5 +449,53 @@ def test_template_refuses_what_are_no_messages(
     result = spm("template", GGUF, path)
 
     assert 1 == result.returncode
+    assert said in result.stderr.decode()
+    assert 1 == result.stderr.count(b"\n")
+
+
+def test_bench_prints_a_table_and_names_who_is_missing() -> None:
+    result = spm("bench", "--generate", "--turns", 1)
+    shown = result.stdout.decode()
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    about, table, _ = shown.split("\n\n")
+    names = ["machine", "system", "Python", "NumPy", "spm", "model", "threads"]
+    assert names == [line.split()[0] for line in about.splitlines()]
+    head, *rows = table.splitlines()
+    assert re.split("  +", head.strip()) == [
+        *("load", "prefill 128", "prefill 512", "decode at 0", "decode at 512", "peak memory")
+    ]
+    assert ["numpy", "native", "mlx"] == [row.split()[0] for row in rows]
+    for row in rows:
+        assert re.match(r"\w+ +([\d,.]+ s( +[\d,.]+){3} +- +[\d,.]+ MB  |missing: )\w", row), row
+
+
+def test_bench_json_has_every_figure(tmp_path: Path) -> None:
+    args = ("--generate", "--json", "--turns", 1, "--threads", 1, "--backend", "numpy")
+    answer = json.loads(spm("bench", *args, write_case(tmp_path / "m.gguf", CASES["tied"])).stdout)
+
+    assert ("1", 1, 32) == (answer["threads"], answer["turns"], answer["new_ids"])
+    [(name, figures)] = answer["backends"].items()
+    assert "numpy" == name
+    assert {"description", "load_seconds", "prefill", "decode", "peak_bytes"} == set(figures)
+    assert figures["prefill"]["128"] > 0
+    assert figures["prefill"]["512"] is None  # the context is 160
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "the following arguments are required: --generate"),
+        (["--generate", "--turns", "0"], 1, "turns: found 0, expected at least 1"),
+        (["--generate", "--threads", "-1"], 1, "threads: found -1, expected at least 1"),
+        (["--generate", "--backend", "cuda"], 1, "backend 'cuda': unknown"),
+        (["--generate", "none.gguf"], 1, "none.gguf: "),
+        (["--generate", GGUF], 1, "identity.gguf: llama."),
+    ],
+)
+def test_bench_says_what_is_wrong_in_one_line(args: list[object], code: int, said: str) -> None:
+    result = spm("bench", *args)
+
+    assert code == result.returncode
     assert said in result.stderr.decode()
     assert 1 == result.stderr.count(b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spm.data import embedded_model
 from spm.errors import ModelError
-from spm.llama import Llama, Sampling, generate, generate_ids
-from spm.llama.generation import release
+from spm.llama import Choice, Llama, Sampling, generate, generate_batch, generate_ids
+from spm.llama.showing import Showing, release
+from spm.tokenizer import Tokenizer
 from tools.small_llamas import CASES, IDS, write_case
 
 GREEDY = Sampling(temperature=0)
@@ -45,8 +48,12 @@ class Scripted:
 class Bytes:
     """A tokenizer whose ids are bytes, and whose text shows the first piece stripped of a space."""
 
-    vocab = SimpleNamespace(eog_ids=frozenset({EOG}))
+    add_bos: bool = False
     asked: Any = None
+
+    @property
+    def vocab(self) -> SimpleNamespace:
+        return SimpleNamespace(eog_ids=frozenset({EOG}), add_bos=self.add_bos)
 
     def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         self.asked = (add_special, parse_special)
@@ -132,17 +139,34 @@ def test_text_that_only_the_end_completes_can_still_stop() -> None:
     assert run(b"a" + broken, stop=["\N{REPLACEMENT CHARACTER}"]) == (["a"], "stop")
 
 
+def test_nothing_follows_a_stop_string_not_even_half_a_character() -> None:
+    class Piece:
+        """One id that spells a stop string and the first byte of something."""
+
+        def push(self, i: int) -> str:
+            return "a stop"
+
+        def flush(self) -> str:
+            return "\N{REPLACEMENT CHARACTER}"
+
+    decoder: Any = Piece()
+    showing = Showing(decoder, ["stop"])
+
+    assert ("a ", True, "") == (showing.push(0), showing.stopped, showing.flush())
+
+
 def test_the_first_space_after_the_prompt_is_kept() -> None:
     assert run(b" b", prompt="a") == ([" ", "b"], "eog")
 
 
 def test_ids_can_be_watched_as_they_are_chosen() -> None:
-    seen: list[int] = []
+    seen: list[Choice] = []
 
-    pieces, _ = run("é!".encode(), on_id=seen.append)
+    pieces, _ = run("é!".encode(), on_choice=seen.append)
 
-    assert list("é!".encode()) == seen
     assert pieces == ["é", "!"]
+    assert [(0, i) for i in "é!".encode()] == [choice[:2] for choice in seen]
+    assert [1.0] * 3 == [float(choice.logits[choice.id]) for choice in seen]
 
 
 # Stop strings
@@ -189,6 +213,208 @@ def test_a_stop_string_never_leaks_however_the_text_arrives(
     else:
         longest = max(len(stop) for stop in stops if text[: ends[0]].endswith(stop))
         assert text[: ends[0] - longest] == shown
+
+
+# Several prompts
+
+
+class Remembering:
+    """A model whose answer depends on every id that it has read, and on nothing else."""
+
+    def __init__(self, context: int) -> None:
+        self.config = SimpleNamespace(max_seq_len=context)
+        self.steps: list[int] = []  # how many texts each took
+
+    def new_cache(self) -> SimpleNamespace:
+        return SimpleNamespace(length=0, ids=[])
+
+    def step(self, texts: Sequence[tuple[Sequence[int], SimpleNamespace]]) -> np.ndarray:
+        self.steps.append(len(texts))
+        rows = []
+        for ids, cache in texts:
+            cache.ids += ids
+            cache.length = len(cache.ids)
+            assert cache.length <= self.config.max_seq_len
+            rows.append(logits_after(cache.ids))
+        return np.stack(rows)
+
+
+def logits_after(ids: Sequence[int]) -> np.ndarray:
+    """Any logits, with a preference for EOG and three letters so that texts end and stop."""
+    logits = np.random.RandomState(zlib.crc32(bytes(ids))).normal(0, 3, 256)
+    logits[[EOG, *b"abc"]] += 7
+    return logits.astype(np.float32)
+
+
+def alone(prompt: str, context: int, *args: Any, **options: Any) -> tuple[str, str]:
+    model: Any = Remembering(context)
+    tok: Any = Bytes()
+    pieces, finish = drain(generate(model, tok, prompt, *args, **options))
+    return "".join(pieces), finish
+
+
+def together(model: Any, tok: Any, prompts: Sequence[str], *args: Any, **options: Any) -> list[Any]:
+    """(text, finish) of each prompt."""
+    parts, finishes = drain(generate_batch(model, tok, prompts, *args, **options))
+    assert all(part for _, part in parts)
+    texts = ["".join(part for at, part in parts if at == i) for i in range(len(prompts))]
+    return list(zip(texts, finishes))
+
+
+@given(
+    st.lists(st.text("abé ", min_size=1, max_size=6), max_size=5),
+    st.builds(Sampling, temperature=st.sampled_from([0.0, 1.5]), seed=st.integers(0, 9)),
+    st.integers(0, 40),
+    st.lists(st.text("abc", min_size=1, max_size=3), max_size=2),
+    st.integers(12, 30),
+    st.booleans(),
+)
+def test_a_batch_gives_every_prompt_the_text_that_it_gets_alone(
+    prompts: list[str],
+    sampling: Sampling,
+    max_tokens: int,
+    stop: list[str],
+    context: int,
+    shift: bool,
+) -> None:
+    options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop, "shift": shift}
+
+    expected = [alone(prompt, context, sampling, **options) for prompt in prompts]
+
+    assert expected == together(Remembering(context), Bytes(), prompts, sampling, **options)
+
+
+def test_each_prompt_may_have_a_sampling_of_its_own() -> None:
+    own = [Sampling(temperature=2, seed=seed) for seed in (1, 2, 1)]
+
+    texts = together(Remembering(99), Bytes(), ["?"] * 3, own, max_tokens=20)
+
+    assert [alone("?", 99, one, max_tokens=20) for one in own] == texts
+    assert texts[0] == texts[2] != texts[1]
+
+
+def test_a_text_that_ends_leaves_the_batch_and_its_text_does_not_wait() -> None:
+    class Counting(Remembering):
+        """Says `b` as often as the prompt has letters, then EOG."""
+
+        def step(self, texts: Any) -> np.ndarray:
+            super().step(texts)
+            said = [cache.ids.count(ord("b")) >= cache.ids.count(ord("a")) for _, cache in texts]
+            return np.eye(256, dtype=np.float32)[[EOG if end else ord("b") for end in said]]
+
+    model: Any = Counting(99)
+    tok: Any = Bytes()
+    parts, finishes = drain(generate_batch(model, tok, ["aaa", "a", "aa"], GREEDY, stop=["bbbb"]))
+
+    assert [4 - 1, 3, 2, 1] == model.steps
+    assert [(1, "b"), (2, "bb"), (0, "bbb")] == parts  # "b" waits only until EOG
+    assert ["eog"] * 3 == finishes
+
+
+def test_choices_name_their_text() -> None:
+    seen: list[Choice] = []
+
+    texts = together(
+        Remembering(99), Bytes(), ["a", "b"], GREEDY, max_tokens=5, on_choice=seen.append
+    )
+
+    for index, (text, _) in enumerate(texts):
+        ids = [choice.id for choice in seen if choice.text == index]
+        assert text == bytes(ids).decode(errors="replace")
+    for choice in seen:
+        assert choice.id == choice.logits.argmax()
+
+
+def test_no_prompts_are_no_texts() -> None:
+    assert [] == together(Remembering(9), Bytes(), [], GREEDY)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sampling", "error", "message"),
+    [
+        ("ab", GREEDY, TypeError, "prompts is str, expected several texts"),
+        (["a", "b" * 10], GREEDY, ModelError, "prompt 1: found 10 ids, expected 1 to 9"),
+        (["a"], 0.8, TypeError, "sampling is float, expected Sampling"),
+        (["a"], ["greedy"], TypeError, "sampling is str, expected Sampling"),
+        (["a", "b"], [GREEDY], ModelError, "found 1, expected one, or one for each of 2 prompts"),
+    ],
+)
+def test_a_bad_batch_is_named(
+    prompts: Any, sampling: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        together(Remembering(9), Bytes(), prompts, sampling)
+
+
+def test_a_real_model_says_in_a_batch_what_it_says_alone() -> None:
+    model, tok = Llama.from_gguf(embedded_model(), "numpy"), Tokenizer.from_gguf(embedded_model())
+    prompts = ["Once upon a time", "The cat", 'Tom said: "No', "", "One day, a big dog"]
+
+    def choices(*some: str) -> list[list[Choice]]:
+        seen: list[Choice] = []
+        together(model, tok, some, GREEDY, max_tokens=40, on_choice=seen.append)
+        return [[choice for choice in seen if choice.text == i] for i in range(len(some))]
+
+    compared = 0
+    for in_batch, [by_itself] in zip(choices(*prompts), map(choices, prompts)):
+        for one, other in zip(in_batch, by_itself):
+            second, first = np.sort(other.logits)[-2:]
+            if first - second < 1e-3:  # two ids that rounding might exchange
+                break
+            assert other.id == one.id
+            np.testing.assert_allclose(other.logits, one.logits, atol=1e-4, rtol=0)
+            compared += 1
+    assert compared > 120
+
+
+# Where the context ends
+
+
+def test_a_shift_reads_the_newer_half_again() -> None:
+    model: Any = Scripted([*b"cdefghijk", EOG], context=6)
+    tok: Any = Bytes()
+
+    pieces, finish = drain(generate(model, tok, "ab", GREEDY, shift=True))
+
+    assert ("cdefghijk", "eog") == ("".join(pieces), finish)
+    # Six positions hold "abcdef"; "g" has none, so half of six is read: "efg".
+    expected = [b"ab", b"c", b"d", b"e", b"f", b"efg", b"h", b"i", b"j", b"ijk"]
+    assert [list(ids) for ids in expected] == model.fed
+
+
+def test_a_shift_keeps_bos_in_front_where_the_vocabulary_adds_one() -> None:
+    model: Any = Scripted([*b"cdefgh", EOG], context=6)
+    tok: Any = Bytes(add_bos=True)
+
+    list(generate(model, tok, "^b", GREEDY, shift=True))
+
+    assert [b"^b", b"c", b"d", b"e", b"f", b"^fg", b"h"] == [bytes(ids) for ids in model.fed]
+
+
+def test_a_shifted_text_has_the_logits_of_the_kept_ids() -> None:
+    model, tok = Llama.from_gguf(embedded_model(), "numpy"), Tokenizer.from_gguf(embedded_model())
+    context, seen, prompt = model.config.max_seq_len, [], tok.encode("Tom")
+    endless = Sampling(temperature=0, presence_penalty=-1e6)
+
+    text = generate(
+        model, tok, "Tom", endless, max_tokens=context + 30, shift=True, on_choice=seen.append
+    )
+    list(text)
+
+    ids = [*prompt, *(choice.id for choice in seen)]
+    newest = ids[: context + 1][1 - context // 2 :]
+    read = [ids[0], *newest, *ids[context + 1 : -1]]
+    logits = [choice.logits for choice in seen][context + 1 - len(prompt) :]
+    assert len(logits) > 20
+    expected = model.forward(read)[context // 2 - 1 :]
+    np.testing.assert_allclose(expected, logits, atol=1e-4, rtol=0)
+
+
+def test_without_room_for_a_shift_there_is_an_error() -> None:
+    message = "context: found 3, expected at least 4 positions to shift in"
+    with pytest.raises(ModelError, match=message):
+        run(b"abc", context=3, shift=True)
+    assert ("abcdefg", "eog") == ("".join(run(b"abcdefg", context=4, shift=True)[0]), "eog")
 
 
 # What reaches the tokenizer and the model
@@ -239,6 +465,7 @@ def test_a_seed_decides_the_ids(tmp_path: Path) -> None:
     [
         ({"prompt": ""}, "prompt: found 0 ids, expected 1 to 9"),
         ({"prompt": "x" * 10}, "prompt: found 10 ids, expected 1 to 9"),
+        ({"prompt": "x" * 10, "shift": True}, "prompt: found 10 ids, expected 1 to 9"),
         ({"max_tokens": -1}, "max_tokens: found -1, expected an integer from 0"),
         ({"max_tokens": 1.5}, "max_tokens: found 1.5, expected"),
         ({"max_tokens": True}, "max_tokens: found True, expected"),
@@ -254,11 +481,10 @@ def test_a_bad_argument_is_named(options: dict[str, Any], message: str) -> None:
 
 
 def test_a_story_is_told_as_llama_cpp_tells_it(shared: Path) -> None:
-    tokenizer = pytest.importorskip("spm.tokenizer")
     golden = Path(__file__).parent.parent / "golden/llama/stories260K.jsonl"
     header, *lines = map(json.loads, golden.read_text("utf-8").splitlines())
     path = shared / "gguf" / header["model"]
-    model, tok = Llama.from_gguf(path), tokenizer.Tokenizer.from_gguf(path)
+    model, tok = Llama.from_gguf(path), Tokenizer.from_gguf(path)
 
     pieces = list(generate(model, tok, header["prompt"], GREEDY, max_tokens=len(lines)))
     one_stop = generate(model, tok, header["prompt"], GREEDY, max_tokens=99, stop=["red ball"])

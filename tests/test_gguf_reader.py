@@ -255,16 +255,6 @@ def test_rows_of_a_vector_are_an_error(path: Path) -> None:
         file.tensors["v"].rows(0, 1)
 
 
-def test_a_type_that_is_not_decoded_still_opens(path: Path) -> None:
-    file = opened(path, raw.gguf([], [raw.tensor("x", [256, 2], kind=16)], bytes(132)))
-    tensor = file.tensors["x"]
-
-    assert tensor.type is TensorType.IQ2_XXS
-    assert tensor.data.nbytes == 132
-    with pytest.raises(GGUFError, match=r"model\.gguf: tensor x: tensor type IQ2_XXS cannot be"):
-        tensor.dequantize()
-
-
 def test_tensors_may_stand_in_any_order_and_apart(path: Path) -> None:
     tensors = [raw.tensor("b", [1], offset=64), raw.tensor("a", [1], offset=0)]
 

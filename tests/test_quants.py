@@ -2,75 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import gguf
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from spm.errors import GGUFError
 from spm.gguf import TensorType, dequantize
-from spm.gguf.quants import DECODERS, VALUES_AT_A_TIME
+from spm.gguf.blocks import VALUES_AT_A_TIME
+from spm.gguf.quants import DECODERS
 from spm.gguf.types import BLOCK_LAYOUTS
+from tests.quant_blocks import (
+    F16_SCALES,
+    RECORDED,
+    assert_same_bits,
+    extreme_blocks,
+    gguf_py,
+    put_scales,
+    random_blocks,
+    recorded,
+)
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "quants"
-
-# Where the float16 scales of each type lie in its blocks.
-F16_SCALES = {
-    TensorType.Q4_0: [0],
-    TensorType.Q4_1: [0, 2],
-    TensorType.Q5_0: [0],
-    TensorType.Q5_1: [0, 2],
-    TensorType.Q8_0: [0],
-    TensorType.Q2_K: [80, 82],
-    TensorType.Q3_K: [108],
-    TensorType.Q4_K: [0, 2],
-    TensorType.Q5_K: [0, 2],
-    TensorType.Q6_K: [208],
-    TensorType.IQ4_NL: [0],
-    TensorType.IQ4_XS: [0],
-}
-# ±0, the least and largest subnormal and normal, 1, ±inf, quiet and signalling NaN
-CODES = np.array(
-    [
-        0, 0x8000, 1, 0x8001, 0x3FF, 0x83FF, 0x400, 0x7BFF, 0xFBFF, 0x3C00,
-        0x7C00, 0xFC00, 0x7E00, 0x7D01,
-    ],
-    "<u2",
-)  # fmt: skip
 NOT_IN_GGUF_PY = {
-    TensorType.Q8_1, TensorType.Q8_K, TensorType.F64,
-    TensorType.I8, TensorType.I16, TensorType.I32, TensorType.I64,
+    *RECORDED, TensorType.F64, TensorType.I8, TensorType.I16, TensorType.I32, TensorType.I64,
 }  # fmt: skip
-
-Bytes = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
-
-
-def assert_same_bits(expected: Float32, actual: Float32) -> None:
-    """Equal as uint32, except that any NaN equals any other."""
-    assert expected.dtype == actual.dtype == np.float32
-    assert expected.shape == actual.shape
-    nan = np.isnan(expected)
-    assert np.array_equal(nan, np.isnan(actual))
-    assert np.array_equal(expected.view(np.uint32)[~nan], actual.view(np.uint32)[~nan])
-
-
-def gguf_py(kind: TensorType, blocks: Bytes) -> Float32:
-    with np.errstate(all="ignore"):
-        values: Float32 = gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType(kind))
-    return values
-
-
-def random_blocks(kind: TensorType, n: int) -> Bytes:
-    rng = np.random.default_rng(int(kind))
-    return rng.integers(0, 256, (n, BLOCK_LAYOUTS[kind].nbytes), np.uint8)
-
-
-def put_scales(blocks: Bytes, place: int, codes: npt.NDArray[np.uint16]) -> None:
-    blocks[:, place : place + 2] = np.resize(codes, len(blocks)).view(np.uint8).reshape(-1, 2)
 
 
 # ---- against gguf-py ----
@@ -87,14 +41,9 @@ def test_random_blocks_decode_as_in_gguf_py(kind: TensorType) -> None:
 
 @pytest.mark.parametrize("kind", F16_SCALES)
 def test_extreme_scales_decode_as_in_gguf_py(kind: TensorType) -> None:
-    n = len(CODES) ** 2
-    blocks = random_blocks(kind, n)
-    first, *second = F16_SCALES[kind]
-    put_scales(blocks, first, np.repeat(CODES, len(CODES)))
-    for place in second:
-        put_scales(blocks, place, CODES)
+    blocks = extreme_blocks(kind)
 
-    actual = dequantize(kind, blocks, (n, BLOCK_LAYOUTS[kind].values))
+    actual = dequantize(kind, blocks, (len(blocks), BLOCK_LAYOUTS[kind].values))
 
     assert np.isnan(actual).any()
     assert np.isinf(actual).any()
@@ -119,6 +68,18 @@ def test_every_scale_of_q8_0_decodes_as_in_gguf_py() -> None:
     assert_same_bits(gguf_py(TensorType.Q8_0, blocks), actual)
 
 
+@pytest.mark.parametrize(
+    ("kind", "scales"), [(TensorType.MXFP4, slice(0, 1)), (TensorType.NVFP4, slice(0, 4))]
+)
+def test_every_scale_of_eight_bits_decodes_as_in_gguf_py(kind: TensorType, scales: slice) -> None:
+    blocks = random_blocks(kind, 256)
+    blocks[:, scales] = np.arange(256, dtype=np.uint8)[:, None]
+
+    actual = dequantize(kind, blocks, (256, BLOCK_LAYOUTS[kind].values))
+
+    assert_same_bits(gguf_py(kind, blocks), actual)
+
+
 def test_subnormal_halves_are_not_flushed() -> None:
     codes = np.arange(1, 0x400, dtype="<u2")
 
@@ -139,11 +100,9 @@ def test_tensors_larger_than_one_part_decode_whole() -> None:
 # ---- against ggml's own C, recorded, for what gguf-py does not decode ----
 
 
-@pytest.mark.parametrize("kind", [TensorType.Q8_K, TensorType.Q8_1])
+@pytest.mark.parametrize("kind", RECORDED)
 def test_recorded_blocks_decode_as_in_ggml(kind: TensorType) -> None:
-    golden = json.loads((GOLDEN / f"{kind.name.lower()}.json").read_text())
-    blocks = np.frombuffer(bytes.fromhex("".join(golden["blocks"])), np.uint8)
-    expected = np.frombuffer(bytes.fromhex("".join(golden["values"])), "<f4")
+    blocks, expected = recorded(kind)
 
     actual = dequantize(kind, blocks, expected.shape)
 
@@ -209,9 +168,8 @@ def test_every_record_is_as_long_as_its_block() -> None:
     }
 
 
-def test_a_type_that_is_not_decoded_is_named() -> None:
-    with pytest.raises(GGUFError, match=r"^tensor type IQ2_XXS cannot be dequantised"):
-        dequantize(TensorType.IQ2_XXS, np.zeros(66, np.uint8), (256,))
+def test_every_type_is_decoded() -> None:
+    assert set(TensorType) == set(DECODERS)
 
 
 @pytest.mark.parametrize("shape", [(), (33,), (2, 16), (64,), (-1, -32)])

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spm.errors import SpmError
 from spm.llama import Sampling
@@ -20,6 +22,7 @@ from spm.llama.sampling import (
     keep_top_k,
     keep_top_p,
     keep_typical,
+    likeliest,
     next_id,
     penalize,
     probabilities,
@@ -40,6 +43,10 @@ def likely(*p: float) -> Candidates:
     return candidates(*map(math.log, p))
 
 
+def logits(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
@@ -52,7 +59,7 @@ def run(record: dict[str, Any]) -> Candidates:
     c, args = candidates(*HEADER["logits"]), record["args"]
     match record["sampler"]:
         case "top_k":
-            return keep_top_k(c, args[0])
+            return keep_top_k(c.logits, args[0])
         case "top_p":
             return keep_top_p(c, args[0])
         case "min_p":
@@ -62,7 +69,7 @@ def run(record: dict[str, Any]) -> Candidates:
         case "temp":
             return apply_temperature(c, args[0])
         case "penalties":
-            return penalize(c, HEADER["recent"][-args[1] :], *args[2:])
+            return candidates(*penalize(c.logits, HEADER["recent"][-args[1] :], *args[2:]))
     raise AssertionError(record["sampler"])
 
 
@@ -83,7 +90,32 @@ def test_a_filter_leaves_what_llama_cpps_leaves(record: dict[str, Any]) -> None:
 
 
 def test_top_k_prefers_the_lower_of_equal_ids() -> None:
-    assert keep_top_k(candidates(1, 2, 2, 0, 2), 2).ids.tolist() == [1, 2]
+    assert keep_top_k(logits(1, 2, 2, 0, 2), 2).ids.tolist() == [1, 2]
+
+
+@given(
+    st.lists(st.integers(-3, 3) | st.just(-math.inf) | st.floats(width=32), max_size=700),
+    st.integers(1, 12),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_the_likeliest_are_the_first_of_all_in_order(
+    values: list[float], k: int, kind: type
+) -> None:
+    values = [0.0, *(v for v in values if v < math.inf)]  # neither NaN nor +inf
+
+    in_order = sorted(range(len(values)), key=lambda i: (-values[i], i))
+
+    assert in_order[:k] == likeliest(np.array(values, kind), k).tolist()
+
+
+@pytest.mark.parametrize("size", [31, 32, 33, 1600, 32_000])
+def test_among_equals_only_the_order_of_ids_counts(size: int) -> None:
+    equal = np.zeros(size, np.float32)
+    peaks = equal.copy()
+    peaks[[size - 1, 7, size // 2]] = 1
+
+    assert [0, 1] == likeliest(equal, 2).tolist()
+    assert [7, size // 2, size - 1, 0] == likeliest(peaks, 4).tolist()
 
 
 @pytest.mark.parametrize(
@@ -113,12 +145,12 @@ def test_typical_survives_an_impossible_id() -> None:
 
 
 def test_penalties_make_what_was_seen_less_likely() -> None:
-    c = candidates(4.0, -4.0, 0.0, 4.0)
+    model_logits = logits(4.0, -4.0, 0.0, 4.0)
 
-    seen = penalize(c, [0, 1, 1, 2], repeat=2.0, frequency=0.25, presence=1.0)
+    seen = penalize(model_logits, [0, 1, 1, 2], repeat=2.0, frequency=0.25, presence=1.0)
 
-    assert seen.logits.tolist() == [4 / 2 - 1.25, -4 * 2 - 1.5, 0 - 1.25, 4.0]
-    assert c.logits.tolist() == [4.0, -4.0, 0.0, 4.0]
+    assert seen.tolist() == [4 / 2 - 1.25, -4 * 2 - 1.5, 0 - 1.25, 4.0]
+    assert model_logits.tolist() == [4.0, -4.0, 0.0, 4.0]
 
 
 def test_temperature_bends_and_does_not_reorder() -> None:
@@ -148,12 +180,15 @@ def test_draw_follows_the_probabilities() -> None:
 # The chain
 
 
-def logits(*values: float) -> np.ndarray:
-    return np.array(values, np.float32)
-
-
 def test_temperature_0_takes_the_likeliest_and_the_lowest_of_equals() -> None:
     assert next_id(logits(1, 3, 3, 2), [], GREEDY, rng()) == 1
+
+
+@pytest.mark.parametrize(
+    "penalty", [{"repeat_penalty": 2.0}, {"frequency_penalty": 1.0}, {"presence_penalty": 1.0}]
+)
+def test_each_penalty_is_heard_alone(penalty: dict[str, float]) -> None:
+    assert next_id(logits(3, 2.5), [0], Sampling(temperature=0, **penalty), rng()) == 1
 
 
 def test_greedy_listens_to_penalties() -> None:
@@ -193,6 +228,53 @@ def test_every_filter_can_be_the_one_that_decides() -> None:
     assert drawn(min_p=0.3) == {0, 1, 2}
     assert drawn(typical_p=0.1) < {0, 1, 2, 3, 4}
     assert drawn(temperature=0.01) == {0}
+
+
+def chosen_in_the_open(
+    scores: np.ndarray, recent: list[int], s: Sampling, source: np.random.Generator
+) -> int:
+    """The chain over all of the vocabulary, in float64, sorted as a whole."""
+    values = scores.astype(np.float64).tolist()
+    window = recent[max(0, len(recent) - s.penalty_last_n) :]
+    for i in set(window):
+        bent = values[i] / s.repeat_penalty if values[i] > 0 else values[i] * s.repeat_penalty
+        values[i] = bent - (window.count(i) * s.frequency_penalty + s.presence_penalty)
+    in_order = sorted(range(len(values)), key=lambda i: (-values[i], i))
+    if s.temperature == 0:
+        return in_order[0]
+    ids = in_order[: s.top_k] if s.top_k else range(len(values))
+    c = Candidates(np.array(ids), np.array([values[i] for i in ids]))
+    for keep, p in ((keep_typical, s.typical_p), (keep_top_p, s.top_p), (keep_min_p, s.min_p)):
+        c = keep(c, p)
+    return draw(apply_temperature(c, s.temperature), source)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3000),
+    st.lists(st.integers(0, 2999), max_size=100),
+    st.builds(
+        Sampling,
+        temperature=st.sampled_from([0.0, 0.5, 0.8, 3.0]),
+        top_k=st.sampled_from([0, 1, 3, 40, 5000]),
+        top_p=st.sampled_from([0.0, 0.5, 0.95, 1.0]),
+        typical_p=st.sampled_from([0.5, 1.0]),
+        repeat_penalty=st.sampled_from([1.0, 1.3, 0.7]),
+        frequency_penalty=st.sampled_from([0.0, 0.1]),
+        presence_penalty=st.sampled_from([0.0, -0.7, 1.0]),
+        penalty_last_n=st.sampled_from([0, 1, 64]),
+    ),
+)
+def test_the_choice_is_that_of_the_chain_over_everything_in_order(
+    seed: int, size: int, recent: list[int], sampling: Sampling
+) -> None:
+    # Coarse logits, so that there are ties at every place.
+    scores = np.round(np.random.RandomState(seed).normal(0, 4, size), 1).astype(np.float32)
+    recent = [i % size for i in recent]
+
+    expected = chosen_in_the_open(scores, recent, sampling, rng(seed))
+
+    assert expected == next_id(scores, recent, sampling, rng(seed))
 
 
 def test_a_seed_decides_everything() -> None:

@@ -8,7 +8,6 @@ answer is llama.cpp's. `null` is where it ended its process.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -20,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from spm.gguf import write_gguf
+from tools.golden.freshness import arguments, write_or_check
 from tools.golden.oracles import RefusedError, ask
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "bpe.json"
@@ -175,22 +175,13 @@ def _packed(value: object) -> str:
 
 def main() -> int:
     """Write the file, or compare it; exit code 1 where it is stale."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="compare only, write nothing")
-    args = parser.parse_args()
+    args = arguments(__doc__).parse_args()
     try:
         made = golden()
     except RefusedError as error:
         print(error)
         return 1
-    if args.check:
-        fresh = GOLDEN.read_text() == made
-        print(f"{GOLDEN.name} is {'fresh' if fresh else 'stale'}")
-        return int(not fresh)
-    GOLDEN.write_text(made)
-    return 0
+    return write_or_check(GOLDEN, made, args.check)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tools.golden.freshness import arguments, write_or_check
 from tools.hf_crafted import charsmap, files, trained
 from tools.oracles import HuggingFaceOracle
 
@@ -64,17 +65,16 @@ def record(models: dict[str, Any], small: str) -> dict[str, Any]:
 
 def main() -> int:
     """Write, or compare."""
-    if "--train" in sys.argv:
+    parser = arguments(__doc__)
+    parser.add_argument("--train", action="store_true", help="train the models anew")
+    args = parser.parse_args()
+    if args.train:
         found = record(trained(), charsmap())
     else:
         kept = json.loads(ANSWERS.read_text(encoding="utf-8"))
         found = record(kept["models"], kept["charsmap"])
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
-    if "--check" in sys.argv:
-        return int(ANSWERS.read_text(encoding="utf-8") != text)
-    ANSWERS.parent.mkdir(exist_ok=True)
-    ANSWERS.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(ANSWERS, text, args.check)
 
 
 if __name__ == "__main__":

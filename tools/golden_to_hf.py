@@ -24,6 +24,7 @@ import numpy as np
 
 from spm import DoubleBOSWarning, Tokenizer, VocabError
 from spm.gguf import write_gguf
+from tools.golden.freshness import arguments, write_or_check
 from tools.golden_bpe import write as write_bpe
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -140,13 +141,11 @@ def answered(path: Path, texts: list[tuple[str, bool]]) -> dict[str, Any]:
 
 def main() -> int:
     """Write, or compare."""
+    args = arguments(__doc__).parse_args()
     warnings.simplefilter("ignore", DoubleBOSWarning)
     text = json.dumps(record(), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
     text = text.replace('},"', '},\n"')
-    if "--check" in sys.argv:
-        return int(ANSWERS.read_text(encoding="utf-8") != text)
-    ANSWERS.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(ANSWERS, text, args.check)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ names, flags and patterns are read out of src/llama-vocab.cpp. Nothing here impo
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import hashlib
 import json
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from tools.golden.freshness import arguments, write_or_check
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "words.json"
 VERSION = "llama.cpp of llama-cpp-python 0.3.36"
@@ -151,19 +152,10 @@ def golden(llama_cpp: Path) -> str:
 
 def main() -> int:
     """Write the file, or compare it; exit code 1 where it is stale."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("llama_cpp", type=Path)
-    parser.add_argument("--check", action="store_true", help="compare only, write nothing")
     args = parser.parse_args()
-    made = golden(args.llama_cpp)
-    if args.check:
-        fresh = GOLDEN.read_text() == made
-        print(f"{GOLDEN.name} is {'fresh' if fresh else 'stale'}")
-        return int(not fresh)
-    GOLDEN.write_text(made)
-    return 0
+    return write_or_check(GOLDEN, golden(args.llama_cpp), args.check)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ import numpy as np
 
 from spm.gguf import dequantize
 from spm.gguf.types import TensorType
-from spm.llama.ops.metal.affine import PARTS
-from spm.llama.ops.metal.choice import HALVES, makers, product_error, random_blocks, seconds
-from spm.llama.ops.metal.forms import Form
+from spm.llama.ops.metal.choice import makers, product_error, random_blocks, seconds
+from spm.llama.ops.metal.forms import KERNEL_TYPES, Form
 from spm.llama.ops.mlx import MLX
 
 
@@ -28,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     print(f"MLX {mx.__version__} on {mx.default_device()}, {args.rows} x {args.columns}, one row")
     print(f"{'type':6}{'form':8}{'MB':>8}{'error':>10}{'ms':>9}{'GB/s':>8}")
-    for kind in (*PARTS, *HALVES):
+    for kind in KERNEL_TYPES:
         print_forms(kind, args.rows, args.columns)
 
 

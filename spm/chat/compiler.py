@@ -2,7 +2,7 @@
 
 Jinja parses, and its code generator writes Python. It leaves `a + b`, `a ~ b`, `a[1:2]`, `a == b`
 and literals to Python's own, which knows neither masks (text.py) nor budgets (budget.py).
-`Compiler` writes calls of the environment (sandbox.py) in their place, and a payment in front of
+`Compiler` writes calls of the environment (operations.py) in their place, and a payment in front of
 every block of statements:
 
     {{ 'Hi ' ~ name }}    environment.budget.pay(5)

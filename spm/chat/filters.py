@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2.filters
 import jinja2.tests
 
 from spm.chat import text as texts
+from spm.chat.operations import Operations
 from spm.chat.text import SafeText, Text, unsafe, words
 
-if TYPE_CHECKING:
-    from spm.chat.sandbox import Sandbox
 
-
-def filters(env: Sandbox) -> dict[str, Callable[..., Any]]:
+def filters(env: Operations) -> dict[str, Callable[..., Any]]:
     """The filters of Jinja that templates may use; those that make texts keep their masks."""
 
     def of_text(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,12 +58,12 @@ def _with_value(function: Callable[..., Any], change: Callable[[Any], Any]) -> C
     return changed
 
 
-def _safe(env: Sandbox, value: Any) -> SafeText:
+def _safe(env: Operations, value: Any) -> SafeText:
     text = env.written(value)
     return SafeText(text, texts.own_of(text))
 
 
-def _join(env: Sandbox, value: Any, d: str = "", attribute: str | int | None = None) -> Text:
+def _join(env: Operations, value: Any, d: str = "", attribute: str | int | None = None) -> Text:
     values = env.paid(value)
     if attribute is not None:
         values = map(jinja2.filters.make_attrgetter(env, attribute), values)
@@ -73,7 +71,7 @@ def _join(env: Sandbox, value: Any, d: str = "", attribute: str | int | None = N
 
 
 def _tojson(
-    env: Sandbox,
+    env: Operations,
     value: Any,
     ensure_ascii: bool = False,
     indent: int | str | None = None,
@@ -96,7 +94,7 @@ def _tojson(
 
 
 def _indent(
-    env: Sandbox, s: Any, width: int | str = 4, first: bool = False, blank: bool = False
+    env: Operations, s: Any, width: int | str = 4, first: bool = False, blank: bool = False
 ) -> str:
     """Jinja's, and so nobody's text."""
     text = str.__str__(unsafe(env.written(s)))
@@ -105,28 +103,28 @@ def _indent(
     return jinja2.filters.do_indent(text, width, first, blank)
 
 
-def _int(env: Sandbox, value: Any, default: int = 0, base: int = 10) -> Any:
+def _int(env: Operations, value: Any, default: int = 0, base: int = 10) -> Any:
     return jinja2.filters.do_int(_short(env, value), default, base)
 
 
-def _float(env: Sandbox, value: Any, default: float = 0.0) -> Any:
+def _float(env: Operations, value: Any, default: float = 0.0) -> Any:
     return jinja2.filters.do_float(_short(env, value), default)
 
 
-def _short(env: Sandbox, value: Any) -> Any:
+def _short(env: Operations, value: Any) -> Any:
     env.budget.weigh(value)
     if isinstance(value, str) and len(value) > 1000:
         raise ValueError(f"a number of {len(value)} characters, expected at most 1000")
     return value
 
 
-def _round(env: Sandbox, value: Any, precision: int = 0, method: Any = "common") -> float:
+def _round(env: Operations, value: Any, precision: int = 0, method: Any = "common") -> float:
     if abs(precision) > 100 or not isinstance(value, (int, float)):
         raise ValueError("round: expected a number and at most 100 digits")
     return jinja2.filters.do_round(value, precision, method)
 
 
-def tests(env: Sandbox) -> dict[str, Callable[..., Any]]:
+def tests(env: Operations) -> dict[str, Callable[..., Any]]:
     """The tests of Jinja that templates may use."""
     theirs: Mapping[str, Any] = jinja2.tests.TESTS
     cheap = words(

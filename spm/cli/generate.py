@@ -6,14 +6,23 @@ import argparse
 import json
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+from spm.cli.candidates import Considered, consider, table
 from spm.cli.source import read_text
+from spm.cli.status import Status
 from spm.data import embedded_model
 from spm.errors import EncodeError
 from spm.gguf import GGUF
-from spm.llama import Llama, Sampling, generate
+from spm.llama import Choice, Llama, Sampling, generate
 from spm.tokenizer import Tokenizer
+from spm.vocab import Vocab
+
+INTERRUPTED = "interrupted"  # a reason to end that only a person at the keyboard has
 
 _DEFAULTS = Sampling()
 _ABOUT = {
@@ -36,15 +45,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="MODEL", nargs="?", help="a GGUF file (default: the embedded tiny model)"
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the text, or - for standard input")
-    parser.add_argument("--ids", action="store_true", help="show the ids of prompt and answer")
+    parser.add_argument(
+        "--show-ids", "--ids", action="store_true", help="show the ids of prompt and answer"
+    )
+    parser.add_argument(
+        "--show-logits",
+        action="store_true",
+        help="show how likely each id was, and what might have been in its place",
+    )
     parser.add_argument("--max-tokens", type=int, default=512, metavar="N", help="default 512")
     parser.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end before TEXT"
     )
     parser.add_argument(
+        "--shift",
+        action="store_true",
+        help="where the context ends, go on from the newer half of the text",
+    )
+    parser.add_argument(
         "--parse-special", action="store_true", help="read </s> and the like as special pieces"
     )
-    parser.add_argument("--backend", default="auto", help="auto, numpy or mlx")
+    parser.add_argument("--backend", default="auto", help="auto, mlx, native or numpy")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the native back end")
     sampling = parser.add_argument_group("sampling; temperature 0 is greedy")
     for name, default in vars(_DEFAULTS).items():
         option, about = "--" + name.replace("_", "-"), f"{_ABOUT[name]} (default {default})"
@@ -53,52 +75,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stream the continuation to standard output, and on a terminal its rate to standard error."""
+    with Status(shown=sys.stderr.isatty() and not args.json) as status:
+        return _run(args, status)
+
+
+def _run(args: argparse.Namespace, status: Status) -> int:
     prompt = _prompt(args.prompt)
-    progress = Progress(shown=sys.stderr.isatty() and not args.json)
-    progress.say("loading")
-    with GGUF.open(embedded_model() if args.model is None else args.model) as gguf:
-        tok = Tokenizer.from_gguf(gguf)
-        model = Llama.from_gguf(gguf, backend=args.backend)
-        prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
-        if args.ids and not args.json:
-            progress.clear()
-            print("prompt ids:", *prompt_ids, flush=True)
-        progress.say(f"reading {len(prompt_ids)} ids")
-        ids: list[int] = []
-        text = ""
-        if not args.json:
-            progress.clear()
-            print(prompt, end="", flush=True)
+    sampling = Sampling(**{name: getattr(args, name) for name in vars(_DEFAULTS)})
+    tok, model = _load(args, status)
+    prompt_ids = tok.encode(prompt, parse_special=args.parse_special)
+    answer = Answer(prompt_ids, tok.vocab if args.show_logits else None)
+    page = Page(prompt, answer, args.show_ids, status)
+    status.say(f"reading {len(prompt_ids)} ids")
 
-        def on_id(i: int) -> None:
-            ids.append(i)
-            progress.count()
-
-        for part in generate(
+    def parts() -> Iterator[str]:
+        answer.finish = yield from generate(
             model,
             tok,
             prompt,
-            Sampling(**{name: getattr(args, name) for name in vars(_DEFAULTS)}),
+            sampling,
             max_tokens=args.max_tokens,
             stop=args.stop,
             parse_special=args.parse_special,
-            on_id=on_id,
-        ):
-            text += part
-            if not args.json:
-                progress.clear()
-                print(part, end="", flush=True)
-    if args.json:
-        rate = round(progress.rate, 2)
-        print(
-            json.dumps({"prompt_ids": prompt_ids, "ids": ids, "text": text, "ids_per_second": rate})
+            shift=args.shift,
+            on_choice=answer.note,
         )
-        return 0
-    print()
-    if args.ids:
-        print("answer ids:", *ids)
-    progress.end(stopped=len(ids) == args.max_tokens)
-    return 0
+
+    with suppress(KeyboardInterrupt):  # what there is, is the answer
+        for part in parts():
+            answer.text += part
+            if not args.json:
+                page.show(part)
+    if args.json:
+        print(json.dumps(answer.told()))
+    else:
+        page.end()
+    if answer.finish == "context":
+        full = f"the context's {model.config.max_seq_len} positions are full: --shift goes on"
+        warnings.warn(full, stacklevel=1)
+    return 130 if answer.finish == INTERRUPTED else 0
 
 
 def _prompt(text: str) -> str:
@@ -108,42 +123,85 @@ def _prompt(text: str) -> str:
         raise EncodeError(f"prompt: byte {error.start} is no valid UTF-8, expected text") from None
 
 
+def _load(args: argparse.Namespace, status: Status) -> tuple[Tokenizer, Llama]:
+    status.say("loading")
+    with GGUF.open(embedded_model() if args.model is None else args.model) as gguf:
+        tok = Tokenizer.from_gguf(gguf)
+        model = Llama.from_gguf(gguf, args.backend, threads=args.threads, progress=status.loading)
+    status.note(model.ops.describe())
+    return tok, model
+
+
 @dataclass
-class Progress:
-    """What a person at a terminal sees beside the text: what is going on, and how fast."""
+class Answer:
+    """What has been generated so far."""
 
-    shown: bool
-    ids: int = 0
-    began: float = field(default_factory=time.monotonic)
-    _line: str = ""
+    prompt_ids: list[int]
+    vocab: Vocab | None  # to look closer at each choice, where that was asked for
+    ids: list[int] = field(default_factory=list)
+    considered: list[Considered] = field(default_factory=list)
+    text: str = ""
+    finish: str = INTERRUPTED  # until it has come to another end
+    began: float = 0.0
+    ended: float = 0.0
 
-    def say(self, what: str) -> None:
-        """Show `what` until there is something better."""
-        if self.shown:
-            self._line = f"[{what}]"
-            print(f"\r{self._line}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Make room for the text."""
-        if self._line:
-            print(f"\r{' ' * len(self._line)}\r", end="", file=sys.stderr, flush=True)
-            self._line = ""
-
-    def count(self) -> None:
-        """One more id; the clock starts at the first, when the prompt has been read."""
-        if self.ids == 0:
-            self.began = time.monotonic()
-        self.ids += 1
+    def note(self, choice: Choice) -> None:
+        """One more id; the clock runs from the first, when the prompt has been read."""
+        self.ended = time.monotonic()
+        self.began = self.began or self.ended
+        self.ids.append(choice.id)
+        if self.vocab:
+            self.considered.append(consider(choice, self.vocab))
 
     @property
     def rate(self) -> float:
         """Ids a second after the first."""
-        seconds = time.monotonic() - self.began
-        return (self.ids - 1) / seconds if self.ids > 1 and seconds > 0 else 0.0
+        seconds = self.ended - self.began
+        return (len(self.ids) - 1) / seconds if seconds > 0 else 0.0
 
-    def end(self, stopped: bool) -> None:
-        """Tell the rate, and whether there might have been more."""
-        if self.shown:
-            self.clear()
-            more = ", stopped by --max-tokens" if stopped else ""
-            print(f"[{self.ids} ids, {self.rate:.0f} a second{more}]", file=sys.stderr)
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        rows = [row.told() for row in self.considered]
+        return {
+            "prompt_ids": self.prompt_ids,
+            "ids": self.ids,
+            "text": self.text,
+            "finish": self.finish,
+            "ids_per_second": round(self.rate, 2),
+            **({"choices": rows} if self.vocab else {}),
+        }
+
+
+@dataclass
+class Page:
+    """The answer as a person reads it, behind its prompt."""
+
+    prompt: str
+    answer: Answer
+    show_ids: bool
+    status: Status
+    _begun: bool = False
+
+    def show(self, part: str) -> None:
+        """Go on with the text."""
+        if not self._begun:
+            self._begin()
+        print(part, end="", flush=True)
+
+    def _begin(self) -> None:
+        self._begun = True
+        self.status.clear()
+        if self.show_ids:
+            print("prompt ids:", *self.answer.prompt_ids)
+        print(self.prompt, end="")
+
+    def end(self) -> None:
+        """End the last line; add what was asked for, and on a terminal the rate and the reason."""
+        self.show("\n")
+        if self.show_ids:
+            print("answer ids:", *self.answer.ids)
+        if self.answer.vocab:
+            print(*table(self.answer.considered), sep="\n")
+        because = {"length": ", stopped by --max-tokens", INTERRUPTED: ", interrupted"}
+        why = because.get(self.answer.finish, "")
+        self.status.note(f"{len(self.answer.ids)} ids, {self.answer.rate:.0f} a second{why}")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from spm.cli import convert, decode, encode, explain, generate, inspect, template
+from spm.cli import bench, convert, decode, encode, explain, generate, inspect, template
 from spm.errors import SpmError, one_line
 
-_VERBS = (encode, decode, explain, inspect, template, convert, generate)
+_VERBS = (encode, decode, explain, inspect, template, convert, generate, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

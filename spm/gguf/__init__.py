@@ -1,5 +1,6 @@
 """The GGUF container: read it, write it, turn its blocks into numbers and numbers into blocks."""
 
+from spm.gguf.integers import as_integers, has_integers
 from spm.gguf.quantize import quantize
 from spm.gguf.quants import dequantize
 from spm.gguf.reader import GGUF, Tensor
@@ -17,7 +18,9 @@ __all__ = [
     "TensorType",
     "Typed",
     "ValueType",
+    "as_integers",
     "dequantize",
+    "has_integers",
     "quantize",
     "write_gguf",
 ]

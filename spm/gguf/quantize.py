@@ -19,22 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spm.errors import GGUFError
-from spm.gguf.quants import (
-    BF16,
-    DECODERS,
-    Q4_0,
-    Q4_1,
-    Q4_K,
-    Q5_0,
-    Q5_1,
-    Q5_K,
-    Q6_K,
-    Q8_0,
-    Bytes,
-    Float32,
-    Records,
-    slices,
-)
+from spm.gguf.blocks import Bytes, Float32, Records, slices
+from spm.gguf.integers import Q4_0, Q5_0, Q6_K, Q8_0
+from spm.gguf.quants import BF16, DECODERS, Q4_1, Q4_K, Q5_1, Q5_K
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 
 

@@ -61,14 +61,21 @@ class Tensor:
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The tensor as float32 of `shape`, a new array.
 
-        Raises GGUFError as `data` does, and for a type that is not decoded.
+        Raises GGUFError as `data` does.
         """
-        return self._decode(self._bytes(self._file.read, 0, self.nbytes), self.shape)
+        return dequantize(self.type, self._bytes(self._file.read, 0, self.nbytes), self.shape)
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Rows [start, stop) of a matrix as float32 (stop - start, shape[1]); no other is read.
 
         Raises GGUFError for a tensor that is no matrix and for rows it does not have.
+        """
+        return dequantize(self.type, self.row_bytes(start, stop), (stop - start, self.shape[1]))
+
+    def row_bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        """Rows [start, stop) of a matrix as the file has them, a copy (n,) of their bytes.
+
+        Raises GGUFError as `rows` does.
         """
         if len(self.shape) != 2 or not 0 <= start <= stop <= self.shape[0]:
             raise GGUFError(
@@ -76,16 +83,7 @@ class Tensor:
                 " expected rows of a matrix"
             )
         row = self.nbytes // self.shape[0]
-        data = self._bytes(self._file.read, start * row, stop * row)
-        return self._decode(data, (stop - start, self.shape[1]))
-
-    def _decode(
-        self, data: npt.NDArray[np.uint8], shape: tuple[int, ...]
-    ) -> npt.NDArray[np.float32]:
-        try:
-            return dequantize(self.type, data, shape)
-        except GGUFError as error:
-            raise GGUFError(f"{self._place()}: {error}") from None
+        return self._bytes(self._file.read, start * row, stop * row)
 
     def _bytes(
         self, get: Callable[[int, int], npt.NDArray[np.uint8]], start: int, stop: int

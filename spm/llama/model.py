@@ -87,8 +87,11 @@ class Llama:
         it can (`print(model.ops)` shows what it chose). `threads` is for
         the native back end: as many as there are cores if not said. `progress(read, total)` is told
         the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is
-        not a Llama this package computes exactly, or for a backend that is not built.
+        not a Llama this package computes exactly, for a backend that is not built, and for threads
+        below 1.
         """
+        if threads is not None and threads < 1:
+            raise ModelError(f"threads: found {threads}, expected at least 1")
         chosen = choose(backend, threads)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:

@@ -7,6 +7,10 @@ that the filters judge probabilities before the temperature bends them. DRY, top
 which are off by default there, do not exist here. Only two things differ by design: among equal
 logits the lower id comes first (there, wherever a sort puts it), and the draw uses NumPy's PCG64
 (there, a Mersenne Twister), so equal seeds give equal texts here but not across the two.
+
+The first two see the whole vocabulary, the others the few candidates that top-k leaves: how fast an
+id is chosen is decided in `likeliest`. Logits are float64 wherever something is added to them or
+multiplied; float64 holds the model's float32 exactly, so top-k may choose among either.
 """
 
 from __future__ import annotations
@@ -55,6 +59,12 @@ class Sampling:
         _require("penalty_last_n", self.penalty_last_n, int, 0, 2**31 - 1)
         _require("seed", self.seed, int, 0, 2**64 - 1)
 
+    @property
+    def penalizes(self) -> bool:
+        """Whether the ids before have a say."""
+        penalties = (self.repeat_penalty, self.frequency_penalty, self.presence_penalty)
+        return self.penalty_last_n > 0 and penalties != (1, 0, 0)
+
 
 def _require(name: str, value: object, kind: type, low: float, high: float) -> None:
     kinds = (int, float) if kind is float else (int,)
@@ -80,12 +90,12 @@ def next_id(
     if not np.isfinite(logits.max()):  # the maximum of anything with a NaN is NaN
         raise ModelError("logits: found no finite maximum, expected numbers: broken weights?")
     s = sampling
-    c = Candidates(np.arange(len(logits)), logits.astype(np.float64))
-    recent = recent[-s.penalty_last_n :] if s.penalty_last_n else ()
-    c = penalize(c, recent, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+    if s.penalizes:
+        recent = recent[-s.penalty_last_n :]
+        logits = penalize(logits, recent, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
     if s.temperature == 0:
-        return int(np.argmax(c.logits))
-    c = keep_top_k(c, s.top_k)
+        return int(np.argmax(logits))
+    c = keep_top_k(logits, s.top_k)
     c = keep_typical(c, s.typical_p)
     c = keep_top_p(c, s.top_p)
     c = keep_min_p(c, s.min_p)
@@ -93,22 +103,42 @@ def next_id(
 
 
 def penalize(
-    c: Candidates, recent: Sequence[int], repeat: float, frequency: float, presence: float
-) -> Candidates:
-    """Make recently seen ids less likely; `c` holds the whole vocabulary, id i at index i.
+    logits: npt.NDArray[Any],
+    recent: Sequence[int],
+    repeat: float,
+    frequency: float,
+    presence: float,
+) -> npt.NDArray[np.float64]:
+    """Make recently seen ids less likely: logits (V,) -> (V,).
 
     `repeat` divides a positive logit and multiplies a negative one: dividing that would raise it.
     """
     seen, count = np.unique(np.asarray(recent, np.intp), return_counts=True)
-    logits = c.logits.copy()
+    logits = logits.astype(np.float64)
     old = logits[seen]
     logits[seen] = np.where(old > 0, old / repeat, old * repeat) - (count * frequency + presence)
-    return Candidates(c.ids, logits)
+    return logits
 
 
-def keep_top_k(c: Candidates, k: int) -> Candidates:
-    """The k likeliest; of equals, the lower ids. 0 keeps all."""
-    return c if k == 0 else _take(_ordered(c), slice(k))
+def keep_top_k(logits: npt.NDArray[Any], k: int) -> Candidates:
+    """The k likeliest of logits (V,); of equals, the lower ids. 0 keeps all."""
+    ids = likeliest(logits, k) if k else np.arange(len(logits))
+    return Candidates(ids, logits[ids].astype(np.float64))
+
+
+def likeliest(logits: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
+    """The ids of the k >= 1 largest logits (V,), the largest first; of equals, the lower id first.
+
+    Sorting a vocabulary takes milliseconds, so most of it is ruled out before. Cut it into 16 k
+    groups: at least k logits are as large as the k-th largest maximum of a group, and few more.
+    """
+    n_groups = 16 * k
+    rows = len(logits) // n_groups
+    if rows < 2:
+        return np.argsort(-logits, kind="stable")[:k]
+    maxima = logits[: rows * n_groups].reshape(rows, n_groups).max(axis=0)  # a group is a column
+    near = np.flatnonzero(logits >= np.partition(maxima, -k)[-k])
+    return near[np.argsort(-logits[near], kind="stable")[:k]]
 
 
 def keep_top_p(c: Candidates, p: float) -> Candidates:

@@ -7,5 +7,6 @@ void bind_arrow(nanobind::module_& m);
 void bind_containers(nanobind::module_& m);
 void bind_decoder(nanobind::module_& m);
 void bind_encoder(nanobind::module_& m);
+void bind_llama(nanobind::module_& m);
 void bind_text(nanobind::module_& m);
 void bind_unigram(nanobind::module_& m);

@@ -1,150 +1,33 @@
-// Text -> ids as Python sees it: `Encoder`. No logic lives here.
+// Text -> ids as Python sees it: what may be called of an `Encoder`. No logic lives here; how one is made is
+// in bind_making.cpp.
 //
 // The calls that people make a million times are plain C functions, because what a binding library does
 // to the arguments of a call takes longer than a short text does.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include "batch.hpp"
 #include "bind.hpp"
-#include "cut_encoder.hpp"
-#include "unigram_encoder.hpp"
-#include "utf8.hpp"
-#include "word_encoder.hpp"
+#include "bound_encoder.hpp"
+#include "python_text.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
+using bound::Encoder;
+using bound::Messages;
+using bound::refuse;
+using bound::TextOf;
+using bound::view;
 
 namespace {
 
 constexpr size_t kLong = 1 << 14;  // bytes of text that are worth letting other threads run
 
 using IdArray = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
-using Numbers = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-[[noreturn]] void refuse(const std::string& message) {
-  PyErr_SetString(PyExc_TypeError, message.c_str());
-  throw nb::python_error();
-}
-
-// What was borrowed as bytes has not been looked at yet.
-std::string_view view(const nb::bytes& data) {
-  if (!PyBytes_Check(data.ptr()))
-    refuse(std::string("found ") + Py_TYPE(data.ptr())->tp_name + ", expected bytes");
-  return {data.c_str(), data.size()};
-}
-
-// What Python raises and warns with, and the name of what was read, for the messages.
-struct Messages {
-  nb::object encode_error, double_bos_warning;
-  std::string source;
-};
 
 constexpr size_t kWorthThreads = 1 << 20;  // bytes of text
 constexpr size_t kMaxThreads = 1024;
-
-// The encoder of one dialect. An id that was once put into a list is kept as a Python integer, where
-// the interpreter has a lock that guards it.
-struct Encoder {
-  spm::Dialect dialect;
-  Messages messages;
-  nb::object pick_threads;
-  nb::object remake;  // (function, arguments) that make it again, for pickles
-  std::vector<PyObject*> integers;
-
-  ~Encoder() {
-    for (PyObject* integer : integers) Py_XDECREF(integer);
-  }
-  PyObject* integer(int32_t id) {
-#ifndef Py_GIL_DISABLED
-    if (size_t(id) < integers.size()) {
-      PyObject*& kept = integers[size_t(id)];
-      if (!kept) kept = PyLong_FromLong(id);
-      Py_XINCREF(kept);
-      return kept;
-    }
-#endif
-    return PyLong_FromLong(id);
-  }
-};
-
-// ---- texts
-
-// The bytes of a str or bytes. ASCII and bytes are read where they are.
-class TextOf {
- public:
-  explicit TextOf(PyObject* text) {
-    if (PyBytes_Check(text)) {
-      text_ = {{PyBytes_AS_STRING(text), size_t(PyBytes_GET_SIZE(text))}, false};
-    } else if (PyUnicode_Check(text)) {
-      kind_ = PyUnicode_IS_ASCII(text) ? 0 : PyUnicode_KIND(text);
-      units_ = PyUnicode_DATA(text);
-      n_ = size_t(PyUnicode_GET_LENGTH(text));
-      if (kind_ == 0) text_ = {{static_cast<const char*>(units_), n_}, true};
-    } else {
-      refuse(std::string("text is ") + Py_TYPE(text)->tp_name + ", expected str or bytes");
-    }
-  }
-  size_t size() const { return kind_ ? (n_ - read_) * size_t(kind_) : text_.bytes.size(); }
-
-  // Needs no lock of the interpreter's. Throws LoneSurrogate.
-  spm::Text read(std::string& buffer) const {
-    if (kind_ == 0) return text_;
-    buffer.clear();
-    append(0, n_, buffer);
-    return {buffer, true};
-  }
-
-  // A str that is not ASCII can be read a part at a time: appends some `n` characters behind those that
-  // were read so far, and says whether there are more.
-  bool comes_in_parts() const { return kind_ != 0; }
-  bool append_part(size_t n, std::string& buffer) {
-    n = std::min(n, n_ - read_);
-    append(read_, n, buffer);
-    read_ += n;
-    return read_ < n_;
-  }
-
-  // Such a str as several of about `size` characters that may be encoded apart.
-  std::vector<TextOf> split(const spm::Dialect& dialect, size_t size) const {
-    std::vector<TextOf> parts;
-    for (size_t begin = 0; begin < n_;) {
-      size_t end = begin + std::min(size, n_ - begin);
-      while (end < n_ && !dialect.may_cut(unit(end - 1), unit(end))) end++;
-      parts.push_back(*this);
-      parts.back().read_ = begin;
-      parts.back().n_ = end;
-      begin = end;
-    }
-    return parts;
-  }
-
- private:
-  spm::Code unit(size_t i) const {
-    if (kind_ == 1) return static_cast<const uint8_t*>(units_)[i];
-    if (kind_ == 2) return static_cast<const uint16_t*>(units_)[i];
-    return static_cast<const uint32_t*>(units_)[i];
-  }
-
-  void append(size_t begin, size_t n, std::string& buffer) const {
-    try {
-      if (kind_ == 1) spm::append_utf8(static_cast<const uint8_t*>(units_) + begin, n, buffer);
-      if (kind_ == 2) spm::append_utf8(static_cast<const uint16_t*>(units_) + begin, n, buffer);
-      if (kind_ == 4) spm::append_utf8(static_cast<const uint32_t*>(units_) + begin, n, buffer);
-    } catch (spm::LoneSurrogate& lone) {
-      lone.index += begin;
-      throw;
-    }
-  }
-
-  spm::Text text_{};
-  int kind_ = 0;  // bytes of a character; 0: `text_` is all there is to read
-  const void* units_ = nullptr;
-  size_t n_ = 0, read_ = 0;
-};
 
 // ---- errors
 
@@ -276,8 +159,9 @@ Arguments read_arguments(const Encoder& self, PyObject* const* args, Py_ssize_t 
 
 void refuse_parse_special(const Encoder& self, const spm::EncodeOptions& options) {
   if (options.parse_special && self.dialect.rules().replaces_malformed) {
-    PyErr_SetString(self.messages.encode_error.ptr(),
-                    "parse_special is True, expected False: sentencepiece reads no CONTROL piece out of a text");
+    PyErr_SetString(
+        self.messages.encode_error.ptr(),
+        "parse_special is True, expected False: sentencepiece reads no CONTROL piece out of a text");
     throw nb::python_error();
   }
 }
@@ -476,231 +360,26 @@ nb::object encode_part(const Encoder& self, nb::bytes text, bool parse_special, 
   return to_array(ids);
 }
 
-// ---- making
-
-std::vector<spm::Special> read_specials(nb::list items) {
-  std::vector<spm::Special> specials;
-  for (nb::handle item : items) {
-    auto fields = nb::borrow<nb::tuple>(item);
-    auto piece = view(nb::borrow<nb::bytes>(fields[0]));
-    specials.push_back({std::string(piece), nb::cast<int32_t>(fields[1]), nb::cast<bool>(fields[2]),
-                        nb::cast<bool>(fields[3])});
-  }
-  return specials;
-}
-
-// None, or (add_dummy_prefix, remove_extra_whitespaces, treat_whitespace_as_suffix, user-defined pieces,
-// charsmap).
-std::optional<spm::Normalizer> read_normalizer(nb::handle rules) {
-  if (rules.is_none()) return std::nullopt;
-  auto fields = nb::borrow<nb::tuple>(rules);
-  std::vector<std::string> user_defined;
-  for (nb::handle piece : nb::borrow<nb::list>(fields[3]))
-    user_defined.emplace_back(view(nb::borrow<nb::bytes>(piece)));
-  return spm::Normalizer(
-      {nb::cast<bool>(fields[0]), nb::cast<bool>(fields[1]), nb::cast<bool>(fields[2]), true, " "},
-      std::move(user_defined), view(nb::borrow<nb::bytes>(fields[4])));
-}
-
-std::vector<int32_t> read_numbers(Numbers numbers) {
-  return {numbers.data(), numbers.data() + numbers.size()};
-}
-
-// The places of numbers, the smallest first.
-std::vector<uint32_t> in_order(Numbers numbers) {
-  std::vector<uint64_t> keys(numbers.size());
-  for (size_t i = 0; i < keys.size(); i++) keys[i] = uint64_t(uint32_t(numbers(i))) << 32 | i;
-  std::sort(keys.begin(), keys.end());
-  return {keys.begin(), keys.end()};
-}
-
-Encoder* make_encoder(nb::list pieces, Numbers ranks, Numbers ids, nb::list user_defined, Numbers unused,
-                      Numbers byte_ids, int32_t unknown_id, bool prefix, bool replaces_malformed, int32_t bos,
-                      int32_t eos, nb::list specials, nb::list all_specials, nb::object normalizer,
-                      bool normalizes, uint64_t seed, int isa, size_t memory, nb::object pick_threads,
-                      nb::object encode_error, nb::object double_bos_warning, std::string source,
-                      nb::object remake) {
-  spm::Vocabulary vocabulary{.pieces = {},
-                             .user_defined = {},
-                             .unused = read_numbers(unused),
-                             .byte_ids = {},
-                             .unknown_id = unknown_id};
-  std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
-  vocabulary.pieces.reserve(pieces.size());
-  for (size_t i : in_order(ranks)) {
-    std::string_view piece = view(nb::borrow<nb::bytes>(pieces[i]));
-    if (piece.empty() || piece.find(' ') != piece.npos) continue;  // no text has spaces when it merges
-    vocabulary.pieces.push_back({spm::to_space_form(piece), spm::Rank(ranks(i)), ids(i)});
-  }
-  for (nb::handle item : user_defined) {
-    auto pair = nb::borrow<nb::tuple>(item);
-    vocabulary.user_defined.emplace_back(spm::to_space_form(view(nb::borrow<nb::bytes>(pair[0]))),
-                                         nb::cast<int32_t>(pair[1]));
-  }
-  auto some = read_specials(specials), all = read_specials(all_specials);
-  auto rules = read_normalizer(normalizer);
-  Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
-  int32_t last_id = -1;
-  for (size_t i = 0; i < ids.size(); i++) last_id = std::max(last_id, ids(i));
-  nb::gil_scoped_release without;
-  return new Encoder{{spm::score_encoder(std::move(vocabulary), seed, spm::Isa(isa), memory),
-                      {prefix, replaces_malformed, bos, eos, normalizes},
-                      std::move(some),
-                      std::move(all),
-                      std::move(rules)},
-                     std::move(messages),
-                     std::move(pick_threads),
-                     std::move(remake),
-                     std::vector<PyObject*>(size_t(last_id + 1))};
-}
-
-// ---- BPE
-
-std::vector<std::string_view> views(nb::tuple items) {
-  std::vector<std::string_view> found;
-  found.reserve(items.size());
-  for (nb::handle item : items) found.push_back(view(nb::borrow<nb::bytes>(item)));
-  return found;
-}
-
-// ("runs", set, least, most, led, at_end, from_right), or ("words", letters, before_letters, numbers,
-// most_numbers, blank_numbers, others, behind_others, contractions, newlines, cases, sign_and_ascii).
-spm::Stage read_stage(nb::tuple fields) {
-  auto number = [&](size_t i) { return nb::cast<uint32_t>(fields[i]); };
-  auto set = [&](size_t i) { return spm::Class(number(i)); };
-  if (nb::cast<std::string>(fields[0]) == "runs")
-    return {.is_words = false,
-            .runs = {set(1), number(2), number(3), set(4), number(5) != 0, number(6) != 0}};
-  return {.is_words = true,
-          .words = {set(1), set(2), set(3), number(4), number(5) != 0, set(6), set(7),
-                    spm::Contractions(number(8)), number(9) != 0, number(10) != 0, number(11) != 0}};
-}
-
-// None, or (where runs of code points begin, their classes, stages).
-std::unique_ptr<spm::Words> read_words(nb::handle rules, int isa) {
-  if (rules.is_none()) return nullptr;
-  auto fields = nb::borrow<nb::tuple>(rules);
-  auto begins = nb::cast<Numbers>(fields[0]), classes = nb::cast<Numbers>(fields[1]);
-  std::vector<spm::Classes::Run> runs;
-  for (size_t i = 0; i < std::min(begins.size(), classes.size()); i++)
-    runs.push_back({spm::Code(begins(i)), spm::Class(classes(i))});
-  std::vector<spm::Stage> stages;
-  for (nb::handle stage : nb::borrow<nb::tuple>(fields[2]))
-    stages.push_back(read_stage(nb::borrow<nb::tuple>(stage)));
-  return std::make_unique<spm::Words>(spm::Classes(runs), std::move(stages), spm::Isa(isa));
-}
-
-// Where the words of a valid text end, in bytes.
-std::vector<uint32_t> ends_of_words(const spm::Words& words, nb::bytes text) {
-  std::vector<uint32_t> ends(view(text).size());
-  ends.resize(size_t(words.find(view(text), ends.data()) - ends.data()));
-  return ends;
-}
-
-Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool whole_words,
-                           bool whole_newlines, Numbers byte_ids, nb::object words, int32_t bos, int32_t eos,
-                           nb::list specials, nb::list all_specials, uint64_t seed, int isa, size_t memory,
-                           nb::object pick_threads, nb::object encode_error, nb::object double_bos_warning,
-                           std::string source, nb::object remake) {
-  spm::RankVocabulary vocabulary{views(pieces), views(merges), bytes, whole_words, whole_newlines, {}};
-  std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
-  auto parted = read_words(words, isa);
-  auto some = read_specials(specials), all = read_specials(all_specials);
-  Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
-  nb::gil_scoped_release without;
-  return new Encoder{{spm::rank_encoder(vocabulary, std::move(parted), seed, spm::Isa(isa), memory),
-                      {.prefix = false,
-                       .replaces_malformed = false,
-                       .bos = bos,
-                       .eos = eos,
-                       .normalizes = false,
-                       .respells = true},
-                      std::move(some),
-                      std::move(all),
-                      std::nullopt},
-                     std::move(messages),
-                     std::move(pick_threads),
-                     std::move(remake),
-                     std::vector<PyObject*>(vocabulary.pieces.size())};
-}
-
-// ---- Unigram
-
-using Scores = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float unknown_score,
-                              int32_t unknown_id, Numbers byte_ids, bool prefix, bool replaces_malformed,
-                              int32_t bos, int32_t eos, nb::list specials, nb::list all_specials,
-                              nb::object normalizer, bool normalizes, uint64_t seed, int isa, size_t memory,
-                              nb::object pick_threads, nb::object encode_error, nb::object double_bos_warning,
-                              std::string source, nb::object remake) {
-  spm::UnigramVocabulary vocabulary{{}, unknown_score, unknown_id, {}};
-  std::copy_n(byte_ids.data(), 256, vocabulary.byte_ids);
-  vocabulary.pieces.reserve(pieces.size());
-  int32_t last_id = -1;
-  for (size_t i = 0; i < pieces.size(); i++) {
-    vocabulary.pieces.push_back(
-        {spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i]))), scores(i), ids(i)});
-    last_id = std::max(last_id, ids(i));
-  }
-  auto some = read_specials(specials), all = read_specials(all_specials);
-  auto rules = read_normalizer(normalizer);
-  Messages messages{std::move(encode_error), std::move(double_bos_warning), std::move(source)};
-  nb::gil_scoped_release without;
-  return new Encoder{
-      {spm::unigram_encoder<spm::FloatSums>(std::move(vocabulary), seed, spm::Isa(isa), memory),
-       {prefix, replaces_malformed, bos, eos, normalizes},
-       std::move(some),
-       std::move(all),
-       std::move(rules)},
-      std::move(messages),
-      std::move(pick_threads),
-      std::move(remake),
-      std::vector<PyObject*>(size_t(last_id + 1))};
-}
-
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
-  m.attr("ISAS") = nb::make_tuple("avx512", "avx2", "neon", "portable");
-  nb::class_<spm::Words>(m, "Words")
-      .def(nb::new_([](nb::object rules, int isa) { return read_words(rules, isa).release(); }), "rules"_a,
-           "isa"_a)
-      .def("ends", &ends_of_words, "text"_a)
-      .def("may_cut", &spm::Words::may_cut, "left"_a, "right"_a);
-  m.def(
-      "supports", [](int isa) { return spm::supports(spm::Isa(isa)); }, "isa"_a);
-  auto encoder =
-      nb::class_<Encoder>(m, "Encoder")
-          .def(nb::new_(&make_encoder), "pieces"_a, "ranks"_a, "ids"_a, "user_defined"_a, "unused"_a,
-               "byte_ids"_a, "unknown_id"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a,
-               "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a, "isa"_a,
-               "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a, "source"_a, "remake"_a)
-          .def_static("ranked", &make_rank_encoder, "pieces"_a, "merges"_a, "bytes"_a, "whole_words"_a,
-                      "whole_newlines"_a, "byte_ids"_a, "words"_a.none(), "bos"_a, "eos"_a, "specials"_a,
-                      "all_specials"_a, "seed"_a, "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a,
-                      "double_bos_warning"_a, "source"_a, "remake"_a, nb::rv_policy::take_ownership)
-          .def_static("unigram", &make_unigram_encoder, "pieces"_a, "scores"_a, "ids"_a, "unknown_score"_a,
-                      "unknown_id"_a, "byte_ids"_a, "prefix"_a, "replaces_malformed"_a, "bos"_a, "eos"_a,
-                      "specials"_a, "all_specials"_a, "normalizer"_a.none(), "normalizes"_a, "seed"_a,
-                      "isa"_a, "memory"_a, "pick_threads"_a, "encode_error"_a, "double_bos_warning"_a,
-                      "source"_a, "remake"_a, nb::rv_policy::take_ownership)
-          .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a,
-               "parse_special"_a)
-          .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
-          .def(
-              "is_whole",
-              [](const Encoder& self, nb::bytes piece) { return self.dialect.is_whole(view(piece)); },
-              "piece"_a)
-          .def(
-              "may_meet",
-              [](const Encoder& self, nb::bytes left, nb::bytes right) {
-                return self.dialect.may_meet(view(left), view(right));
-              },
-              "left"_a, "right"_a)
-          .def("__reduce__", [](const Encoder& self) { return self.remake; })
-          .def("settled", &settled, "text"_a, "parse_special"_a)
-          .def("encode_part", &encode_part, "text"_a, "parse_special"_a, "begins"_a);
+  nb::class_<Encoder> encoder(m, "Encoder");
+  bound::bind_making(m, encoder);
+  encoder
+      .def("encode_batch", &encode_batch, "texts"_a, "threads"_a.none(), "add_special"_a, "parse_special"_a)
+      .def("locate", &locate, "text"_a, "parse_special"_a, "limit"_a, "characters"_a)
+      .def(
+          "is_whole", [](const Encoder& self, nb::bytes piece) { return self.dialect.is_whole(view(piece)); },
+          "piece"_a)
+      .def(
+          "may_meet",
+          [](const Encoder& self, nb::bytes left, nb::bytes right) {
+            return self.dialect.may_meet(view(left), view(right));
+          },
+          "left"_a, "right"_a)
+      .def("__reduce__", [](const Encoder& self) { return self.remake; })
+      .def("settled", &settled, "text"_a, "parse_special"_a)
+      .def("encode_part", &encode_part, "text"_a, "parse_special"_a, "begins"_a);
   for (PyMethodDef& method : kMethods)
     encoder.attr(method.ml_name) =
         nb::steal(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(encoder.ptr()), &method));

@@ -9,4 +9,7 @@ NB_MODULE(_core, m) {
   bind_unigram(m);
   bind_decoder(m);
   bind_containers(m);
+#ifdef SPM_LLAMA
+  bind_llama(m);
+#endif
 }

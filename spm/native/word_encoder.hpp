@@ -1,4 +1,24 @@
 // Units that are the words of a pre-tokenizer: byte-level BPE.
+//
+// Nothing merges across the end of a word, so each word is a unit: looked up, and merged if it was never
+// seen (encoder.hpp). Words are found first, those of some four kilobytes at a time, so that their ends
+// need little memory; then they are encoded in a row.
+//
+//     text     It's  2024!!                    GPT-2
+//     ends     2 4 5 10 12                     in bytes, from where the part begins
+//     units    It|'s|␣|␣2024|!!
+//
+// Invariant: the words of a part are those that it has in the whole text. Where a word ends may depend on
+// what follows, and 4,096 bytes may end anywhere; so a part goes on to the next safe border, the first place
+// where two neighbouring characters prove that a word ends whatever stands around (words.hpp, `may_cut`):
+//
+//     ...the end| of a part                    a letter, and what is white space: safe
+//     ...the  |end                             a space leads the letters behind it: not safe
+//
+// A text without any safe border is one part, whatever its size.
+//
+// Where pairs have ranks and there are no words (Gemma 4: its words are lines), units end where the cut
+// lemma allows it, in cut_encoder.hpp; `rank_encoder` chooses.
 #pragma once
 
 #include <limits>

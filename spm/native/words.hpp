@@ -8,25 +8,25 @@
 //     Words   the pattern that nearly all vocabularies have, in its variants
 //
 //     text             It's  2024!!\n  ok
-//     Words (GPT-2)    It|'s|  | 2024|!!|\n | ok
+//     Words (GPT-2)    It|'s| | 2024|!!|\n | ok
 //     Words (Llama-3)  It|'s| | |202|4|!!\n| | ok
 //
 // The pattern of words, alternatives in order:
 //
-//     contraction      's 't 're 've 'm 'll 'd                          in lower or in any case, or behind
-//     letters letters          led by one character that is none, or by a space numbers          so many at
-//     most, or all of them and led by a space others           led by a space, and with the newlines (and
-//     slashes) behind them white space      up to its last newline; or all but its last character, which
-//     leads what follows
+//     contraction      's 't 're 've 'm 'll 'd, in lower or in any case, or behind letters
+//     letters          led by one character that is none, or by a space
+//     numbers          so many at most, or all of them and led by a space
+//     others           led by a space, and with the newlines (and slashes) behind them
+//     white space      up to its last newline; or all but its last character, which leads what follows
 //
 // What a character is, is one look into a table of classes. All is found in one pass, and no character is
 // looked at more often than a fixed number of times.
 //
 // Safe borders. Where a run of the first stage ends, and where it begins if nothing leads it. Where x is no
 // white space and y is, a word ends whatever stands around: only newlines behind others belong to them.
-// Where x is a letter and y one of the others, unless y is the apostrophe of a contraction behind
-// letters. And where x is a newline and y a letter, if white space ends with its
-// last newline. So a text may be cut there, and each side has the words that it has in the whole.
+// Where x is a letter and y one of the others, unless y is the apostrophe of a contraction behind letters.
+// And where x is a newline and y a letter, if white space ends with its last newline. So a text may be cut
+// there, and each side has the words that it has in the whole.
 #pragma once
 
 #include <array>

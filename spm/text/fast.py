@@ -86,12 +86,7 @@ def _llama_cpp(dialect: LlamaCpp, found: Mergeable, cache_bytes: int) -> Any:
         user_defined=[],
         byte_ids=byte_ids,
         unknown_id=-1,
-        prefix=vocab.add_space_prefix,
-        replaces_malformed=False,
-        specials=list(dialect.specials[False]),
-        all_specials=list(dialect.specials[True]),
-        normalizer=None,
-        normalizes=False,
+        rules=_verbatim(dialect, prefix=vocab.add_space_prefix, respells=False),
     )
 
 
@@ -110,9 +105,7 @@ def _bpe(dialect: LlamaCpp, encoding: Bpe, cache_bytes: int) -> Any | None:
         whole_newlines=pre.whole_newlines,
         byte_ids=np.array([vocab.piece_to_id.get(byte_piece(b), -1) for b in range(256)], np.int32),
         words=stages,
-        specials=list(dialect.specials[False]),
-        all_specials=list(dialect.specials[True]),
-        **_common(dialect, cache_bytes),
+        common=_common(dialect, cache_bytes) | _verbatim(dialect, prefix=False, respells=True),
     )
 
 
@@ -125,7 +118,7 @@ def _sentencepiece(dialect: SentencePiece, found: Mergeable, cache_bytes: int) -
         cache_bytes,
         user_defined=[(p, known[p]) for p in dialect.user_defined.pieces if can_occur(p)],
         **_unknown(dialect),
-        **_normalizing(dialect),
+        rules=_normalizing(dialect),
     )
 
 
@@ -145,8 +138,7 @@ def _unigram(dialect: SentencePiece, standing: Standing, cache_bytes: int) -> An
         standing.unknown_score,
         unknown_id=unknown["unknown_id"],
         byte_ids=np.array(unknown["byte_ids"], np.int32),
-        **_normalizing(dialect),
-        **_common(dialect, cache_bytes),
+        common=_common(dialect, cache_bytes) | _normalizing(dialect),
     )
 
 
@@ -156,7 +148,21 @@ def _unknown(dialect: SentencePiece) -> dict[str, Any]:
     return {"byte_ids": dialect.byte_ids or [-1] * 256, "unknown_id": unknown_id}
 
 
+def _verbatim(dialect: LlamaCpp, *, prefix: bool, respells: bool) -> dict[str, Any]:
+    """Texts are taken as they are, and special pieces are cut out of them."""
+    return {
+        "prefix": prefix,
+        "replaces_malformed": False,
+        "specials": list(dialect.specials[False]),
+        "all_specials": list(dialect.specials[True]),
+        "normalizer": None,
+        "normalizes": False,
+        "respells": respells,
+    }
+
+
 def _normalizing(dialect: SentencePiece) -> dict[str, Any]:
+    """Texts are normalised; none of their pieces is special."""
     rules, whole = dialect.rules, dialect.user_defined.pieces
     # A piece with one of these may be found in the text as typed and, elsewhere, as normalised.
     rewritten = (b" ", SPACE, REPLACEMENT)
@@ -175,11 +181,19 @@ def _normalizing(dialect: SentencePiece) -> dict[str, Any]:
         "all_specials": [],
         "normalizer": normalizer if found_twice or not rules.only_spaces_change else None,
         "normalizes": not rules.only_spaces_change,
+        "respells": False,
     }
 
 
 def _encoder(
-    dialect: Dialect, found: Mergeable, cache_bytes: int, *, byte_ids: list[int], **rules: Any
+    dialect: Dialect,
+    found: Mergeable,
+    cache_bytes: int,
+    *,
+    user_defined: list[tuple[bytes, int]],
+    byte_ids: list[int],
+    unknown_id: int,
+    rules: dict[str, Any],
 ) -> Any:
     vocab, merging = dialect.vocab, dialect.score_merging
     assert merging is not None
@@ -191,15 +205,16 @@ def _encoder(
     assert core is not None
     return core.Encoder(
         *found,
+        user_defined=user_defined,
         unused=np.array(unused, np.int32),
         byte_ids=np.array(byte_ids, np.int32),
-        **_common(dialect, cache_bytes),
-        **rules,
+        unknown_id=unknown_id,
+        common=_common(dialect, cache_bytes) | rules,
     )
 
 
 def _common(dialect: Dialect, cache_bytes: int) -> dict[str, Any]:
-    """What every encoder of the core is told."""
+    """What every encoder of the core is told, with `_verbatim` or `_normalizing`."""
     return {
         "bos": next(iter(dialect.before), -1),
         "eos": next(iter(dialect.behind), -1),

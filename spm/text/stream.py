@@ -1,4 +1,22 @@
-"""Ids and texts that come in parts."""
+"""Ids and texts that come in parts: a model's answer as it is made, a text as it is read.
+
+The invariant, both ways: what `push` and `flush` return, joined, is what `decode` or `encode` gives
+for all the parts at once, wherever one ends and the next begins. So what another part could still
+change is held back, and all that it could not is given at once.
+
+Ids may end inside a character. Its bytes are held until they are whole, or known never to be:
+
+    push <0xE6>  ''     push <0x97>  ''     push <0xA5>  '日'
+
+A text may end inside of what is one token in the whole. Where a text may be cut (cuts.py), nothing
+that follows changes the ids before the cut: they are given up to the last cut, and the rest waits.
+With spm/data/tiny.gguf, in which nothing merges across the border before a ▁:
+
+    push 'the li'    <s> ▁the        held ' li'
+    push 'ttle c'    ▁little         held ' c'
+    push 'at'                        held ' cat'
+    flush            ▁c at
+"""
 
 from __future__ import annotations
 

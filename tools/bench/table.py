@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
+from spm.cli import bench
 from spm.native import core
 from tools.bench.programs import SPM, Program
 
@@ -15,20 +15,11 @@ NAME, COLUMN = 36, 18
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     return {
-        "machine": f"{platform.machine()}, {_cpu_model()}, {os.cpu_count()} cores",
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": platform.platform(terse=True),
+        **bench.machine(),
         "spm's core": "compiled" if core else "pure Python",
         "SPM_ISA": os.environ.get("SPM_ISA", "not set"),
         "RAYON_NUM_THREADS": os.environ.get("RAYON_NUM_THREADS", "not set"),
     }
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    rows = info.read_text().splitlines() if info.exists() else []
-    named = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
-    return named[0] if named else platform.processor() or "CPU unknown"
 
 
 def say(text: str) -> None:

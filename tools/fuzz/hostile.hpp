@@ -28,7 +28,7 @@ inline std::string hostile_text(Input& input) {
 }
 
 // In sentencepiece's dialect the core gets only pieces that a valid text can contain, and in both only
-// ▁ for a space (spm/text/fast.py, spm/native/bind_encoder.cpp).
+// ▁ for a space (spm/text/fast.py, spm/native/bind_making.cpp).
 inline bool may_be_merged(const std::string& piece, bool sentencepiece) {
   return piece.find(' ') == piece.npos && (!sentencepiece || is_valid(piece));
 }
@@ -77,7 +77,7 @@ inline Model hostile_model(Input& input) {
   return model;
 }
 
-// ---- as the core takes it: the best rank first (make_encoder in spm/native/bind_encoder.cpp)
+// ---- as the core takes it: the best rank first (make_encoder in spm/native/bind_making.cpp)
 
 inline std::vector<spm::Mergeable> mergeable(const Model& model) {
   std::vector<spm::Mergeable> pieces;

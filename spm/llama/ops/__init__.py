@@ -13,7 +13,6 @@ as whole models, by the same tests.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -44,6 +43,7 @@ class Segment(NamedTuple):
 class Ops(Protocol):
     """What a back end offers."""
 
+    def describe(self) -> str: ...
     def vector(self, tensor: Tensor) -> Array: ...
     def matrix(self, tensor: Tensor) -> Matrix: ...
     def kv_store(self, n_layers: int, n_kv_heads: int, head_dim: int) -> KVStore: ...
@@ -75,14 +75,21 @@ def choose(backend: str, threads: int | None = None) -> Ops:
     Raises ModelError for a name that is unknown or not installed: what was asked for is never
     silently replaced.
     """
-    if backend in ("auto", "numpy"):
-        return cast(Ops, importlib.import_module("spm.llama.ops.numpy"))
+    from spm.llama.ops import native, numpy
+
+    if backend == "numpy" or (backend == "auto" and not native.built()):
+        return cast(Ops, numpy)
+    if backend in ("native", "auto"):
+        return native.NativeOps(threads)
     if backend == "mlx":
-        try:
-            return cast(Ops, importlib.import_module("spm.llama.ops.mlx").MLX())
-        except ImportError as error:
-            hint = f"expected pip install 'spm[metal]', or backend 'auto' or 'numpy' ({error})"
-            raise ModelError(f"backend 'mlx': not installed, {hint}") from None
-    if backend == "native":
-        raise ModelError(f"backend {backend!r}: not built, expected 'auto' or 'numpy'")
-    raise ModelError(f"backend {backend!r}: unknown, expected 'auto' or 'numpy'")
+        return _mlx()
+    raise ModelError(f"backend {backend!r}: unknown, expected 'auto', 'native' or 'numpy'")
+
+
+def _mlx() -> Ops:
+    try:
+        from spm.llama.ops import mlx
+    except ImportError as error:
+        expected = "pip install 'spm[metal]', or backend 'auto', 'native' or 'numpy'"
+        raise ModelError(f"backend 'mlx': not installed, expected {expected} ({error})") from None
+    return mlx.MLX()

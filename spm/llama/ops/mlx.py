@@ -41,6 +41,12 @@ class MLX:
         self.kernels = Kernels(metal_kernel) if metal_kernel else None
         self.choices: dict[str, Choice] = {}  # by type and row length, "Q4_K x 4096"
 
+    def describe(self) -> str:
+        """The device, and the form of each type: one line for a person."""
+        device = "the CPU" if mx.default_device() == mx.cpu else "the GPU"
+        forms = {f"{name.split()[0]} as {choice.form}" for name, choice in self.choices.items()}
+        return ", ".join([f"MLX on {device}", *sorted(forms)])
+
     def __repr__(self) -> str:
         lines = [f"{name}: {choice}" for name, choice in self.choices.items()]
         return "\n  ".join([f"MLX on {mx.default_device()}", *lines])
@@ -60,7 +66,7 @@ class MLX:
         make = makers(tensor.type, columns, self.kernels).get(self.choices[name].form)
         if make is None:
             return Dense(mx.array(tensor.dequantize()))
-        return make(tensor.type, tensor.data.reshape(rows, -1), columns)
+        return make(tensor.type, tensor.row_bytes(0, rows).reshape(rows, -1), columns)
 
     def to_numpy(self, x: Array) -> Float32:
         """Computes what x still waits for."""

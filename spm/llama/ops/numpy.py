@@ -20,6 +20,12 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.intp]
 Angles: TypeAlias = tuple[Array, Array]  # cosine and sine, (T, P) each
 
+
+def describe() -> str:
+    """What multiplies, and what with: one line for a person."""
+    return "NumPy, float32 weights"
+
+
 # Weights, and the way back to everybody's arrays
 
 

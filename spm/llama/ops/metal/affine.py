@@ -1,19 +1,20 @@
 """GGUF blocks as MLX multiplies them: words of packed codes, and a scale and a bias for each 32.
 
-MLX's affine form is x = scale * q + bias with q of 2, 3, 4, 5, 6 or 8 bits, for groups of 32 or
-more. A block type is such a form already, but for the places of its bits and for q that is counted
-from a zero in the middle: d (q - 8) is d q + (-8 d). All of the ten types here keep every value:
+MLX's affine form is x = scale * q + bias with q of 2, 3, 4, 5, 6 or 8 bits, counted from 0, for
+groups of 32 or more. Most block types are integers times scales (spm.gguf.integers): counted from
+their lowest, with a bias that takes it off again, they are such a form. The five types with a
+minimum are one already. No value changes:
 
-- a scale is d times an integer of at most 7 bits, its product with q has at most 11 + 7 + 6 bits of
-  float32's 24, and so has a bias: nothing is rounded that the file's own formula does not round;
-- only where a minimum of its own is taken off, in Q4_1 or Q4_K, there is one rounding, the same.
-
-The one thing that is lost is the sign of a zero. Q2_K, Q3_K and Q6_K have groups of 16, for which
-MLX has no products: they have scales and biases of their own for the even and the odd 16 of each
-32, over the same words (`Affine.times` in forms.py multiplies twice).
+- a scale has at most 11 + s bits, s those of the scale of a sub-block, and q has at most b with a
+  sign; s + b <= 12, and counting from the lowest adds a bit: the product has 24, as has float32;
+- so nothing rounds that the file's own formula does not round: the addition of a minimum, once.
 
     Q4_0, d = 0.5, q = 9 3 ..        0.5 (9 - 8)  = 0.5       0.5 (3 - 8) = -2.5
     scale 0.5, bias -4, the same q   0.5 * 9 - 4  = 0.5       0.5 * 3 - 4 = -2.5
+
+The one thing that is lost is the sign of a zero. Where 16 values share a scale, a group too small
+for MLX, there are scales and biases of their own for the even and the odd 16 of each 32, over the
+same words (`Affine.times` in forms.py multiplies twice).
 """
 
 from __future__ import annotations
@@ -24,16 +25,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spm.gguf.quants import (
-    DECODERS,
-    Bytes,
-    Float32,
-    Records,
-    bit_fields,
-    column,
-    scales_and_mins,
-    slices,
-)
+from spm.gguf.blocks import Bytes, Float32, Records, bit_fields, column, slices
+from spm.gguf.integers import GROUP as SCALED
+from spm.gguf.integers import INTEGERS, as_integers
+from spm.gguf.quants import DECODERS, scales_and_mins
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 
 GROUP: Final = 32  # values to a scale; MLX has no smaller groups
@@ -56,26 +51,30 @@ class Packed(NamedTuple):
     bits: int
 
 
+def has_affine(kind: TensorType) -> bool:
+    """Whether `pack` takes matrices of this type. Q8_K, with a float32 for d, would round."""
+    return kind in WITH_MINIMUM or (kind in INTEGERS and kind is not TensorType.Q8_K)
+
+
 def pack(kind: TensorType, data: Bytes, columns: int) -> Packed:
-    """The bytes (O, row bytes) of a matrix of one of `PARTS`' types, repacked."""
-    bits, take_apart = PARTS[kind]
-    blocks = np.ascontiguousarray(data).reshape(-1).view(DECODERS[kind][0])
-    values = BLOCK_LAYOUTS[kind].values
-    rows = len(data)
+    """The bytes (O, row bytes) of a matrix, repacked."""
+    values, nbytes = BLOCK_LAYOUTS[kind]
+    blocks = np.ascontiguousarray(data).reshape(-1, nbytes)
+    bits = WITH_MINIMUM[kind][0] if kind in WITH_MINIMUM else RANGES.get(kind, (8, 128))[0]
     words = np.empty((len(blocks), values * bits // 8), np.uint8)
-    scales, biases = [], []
+    scales = np.empty((len(blocks), values // SCALED), np.float32)
+    biases = np.empty_like(scales)
     with np.errstate(all="ignore"):  # scales that are not finite are the file's, not ours
         for part in slices(len(blocks), values):
-            q, scale, bias = take_apart(blocks[part])
+            q, scale, bias = take_apart(kind, blocks[part])
             words[part] = bit_stream(q, bits)
-            scales.append(scale)
-            biases.append(bias)
-    return Packed(
-        words.reshape(rows, -1).view("<u4"),
-        _by_parity(np.concatenate(scales).reshape(rows, -1), columns),
-        _by_parity(np.concatenate(biases).reshape(rows, -1), columns),
-        bits,
-    )
+            repeats = scales.shape[1] // scale.shape[1]
+            scales[part] = np.repeat(scale, repeats, axis=1)
+            biases[part] = np.repeat(bias, repeats, axis=1)
+    groups = np.stack([scales, biases]).reshape(2, len(data), columns // GROUP, 2)
+    differ = not np.array_equal(groups[..., 0], groups[..., 1])
+    by_parity = np.ascontiguousarray(groups.transpose(0, 3, 1, 2))[:, : 1 + differ]
+    return Packed(words.reshape(len(data), -1).view("<u4"), by_parity[0], by_parity[1], bits)
 
 
 def bit_stream(q: Bytes, bits: int) -> Bytes:
@@ -92,18 +91,33 @@ def bit_stream(q: Bytes, bits: int) -> Bytes:
     return np.ascontiguousarray(q.reshape(n, -1, 8)[..., :bits]).reshape(n, -1)
 
 
-def _by_parity(groups: Float32, columns: int) -> Float32:
-    """(O, I / 32) -> (1, O, I / 32), or (O, I / 16) -> (2, O, I / 32)."""
-    split = groups.reshape(len(groups), columns // GROUP, -1)
-    return np.ascontiguousarray(split.transpose(2, 0, 1))
+def take_apart(kind: TensorType, blocks: Bytes) -> Parts:
+    """Blocks (n, bytes) as codes, scales and biases."""
+    if kind in WITH_MINIMUM:
+        return WITH_MINIMUM[kind][1](blocks.reshape(-1).view(DECODERS[kind][0]))
+    zero = RANGES.get(kind, (8, 128))[1]
+    q, scale = as_integers(kind, blocks, (len(blocks), BLOCK_LAYOUTS[kind].values))
+    return Parts(q.view(np.uint8) + np.uint8(zero), scale, scale * np.float32(-zero))
 
 
-# The parts of each type; where their bytes lie tells spm/gguf/quants.py
+# Integers of few bits: how many, and what to add so that none is negative. Others have 8, and 128.
+RANGES: Final[dict[TensorType, tuple[int, int]]] = {
+    TensorType.Q1_0: (2, 1),
+    TensorType.Q2_0: (2, 1),
+    TensorType.TQ1_0: (2, 1),
+    TensorType.TQ2_0: (2, 1),
+    TensorType.Q3_K: (3, 4),
+    TensorType.Q4_0: (4, 8),
+    TensorType.Q5_0: (5, 16),
+    TensorType.IQ1_S: (5, 16),
+    TensorType.IQ1_M: (5, 16),
+    TensorType.MXFP4: (5, 16),
+    TensorType.NVFP4: (5, 16),
+    TensorType.Q6_K: (6, 32),
+}
 
 
-def centred(q: Bytes, scale: Float32, zero: int) -> Parts:
-    """x = scale * (q - zero)."""
-    return Parts(q, scale, scale * np.float32(-zero))
+# The types with a minimum; where their bytes lie tells spm/gguf/quants.py
 
 
 def joined(low: Bytes, high: Bytes, bits: int) -> Bytes:
@@ -112,87 +126,46 @@ def joined(low: Bytes, high: Bytes, bits: int) -> Bytes:
     return q
 
 
-def parts_q4_0(blocks: Records) -> Parts:
-    """x = d (q - 8)."""
-    return centred(bit_fields(blocks["qs"], 16, 4), column(blocks["d"]), 8)
-
-
 def parts_q4_1(blocks: Records) -> Parts:
     """x = d q + m."""
     return Parts(bit_fields(blocks["qs"], 16, 4), column(blocks["d"]), column(blocks["m"]))
 
 
-def five_bits(blocks: Records) -> Bytes:
-    """The q of Q5_0 and Q5_1."""
-    return joined(bit_fields(blocks["qs"], 16, 4), bit_fields(blocks["qh"], 1, 1), 4)
-
-
-def parts_q5_0(blocks: Records) -> Parts:
-    """x = d (q - 16)."""
-    return centred(five_bits(blocks), column(blocks["d"]), 16)
-
-
 def parts_q5_1(blocks: Records) -> Parts:
     """x = d q + m."""
-    return Parts(five_bits(blocks), column(blocks["d"]), column(blocks["m"]))
-
-
-def parts_q8_0(blocks: Records) -> Parts:
-    """x = d q, q from -128 on: counted from there it has no sign."""
-    q: Bytes = blocks["qs"].view(np.uint8) ^ np.uint8(0x80)
-    return centred(q, column(blocks["d"]), 128)
+    q = joined(bit_fields(blocks["qs"], 16, 4), bit_fields(blocks["qh"], 1, 1), 4)
+    return Parts(q, column(blocks["d"]), column(blocks["m"]))
 
 
 def parts_q2_k(blocks: Records) -> Parts:
     """x = (d scale) q - (dmin min)."""
     scale = column(blocks["d"]) * (blocks["scales"] & 0x0F)
-    return Parts(
-        bit_fields(blocks["qs"], 32, 2), scale, -(column(blocks["dmin"]) * (blocks["scales"] >> 4))
-    )
-
-
-def parts_q3_k(blocks: Records) -> Parts:
-    """x = (d (scale - 32)) (q - 4)."""
-    packed = blocks["scales"]
-    scales = joined(bit_fields(packed[:, :8], 8, 4), bit_fields(packed[:, 8:], 4, 2), 4)
-    scale = column(blocks["d"]) * (scales.astype(np.float32) - 32)
-    q = joined(bit_fields(blocks["qs"], 32, 2), bit_fields(blocks["hmask"], 32, 1), 2)
-    return centred(q, scale, 4)
-
-
-def scaled_minimum(blocks: Records) -> tuple[Float32, Float32]:
-    """d scale and -(dmin min) of Q4_K and Q5_K."""
-    scales, mins = scales_and_mins(blocks["scales"])
-    return column(blocks["d"]) * scales, -(column(blocks["dmin"]) * mins)
+    minimum = column(blocks["dmin"]) * (blocks["scales"] >> 4)
+    return Parts(bit_fields(blocks["qs"], 32, 2), scale, -minimum)
 
 
 def parts_q4_k(blocks: Records) -> Parts:
     """x = (d scale) q - (dmin min)."""
-    return Parts(bit_fields(blocks["qs"], 32, 4), *scaled_minimum(blocks))
+    return with_minimum(blocks, bit_fields(blocks["qs"], 32, 4))
 
 
 def parts_q5_k(blocks: Records) -> Parts:
     """x = (d scale) q - (dmin min)."""
     q = joined(bit_fields(blocks["qs"], 32, 4), bit_fields(blocks["qh"], 32, 1), 4)
-    return Parts(q, *scaled_minimum(blocks))
+    return with_minimum(blocks, q)
 
 
-def parts_q6_k(blocks: Records) -> Parts:
-    """x = (d scale) (q - 32)."""
-    q = joined(bit_fields(blocks["ql"], 64, 4), bit_fields(blocks["qh"], 32, 2), 4)
-    return centred(q, column(blocks["d"]) * blocks["scales"], 32)
+def with_minimum(blocks: Records, q: Bytes) -> Parts:
+    """The scales and minima of Q4_K and Q5_K."""
+    scales, mins = scales_and_mins(blocks["scales"])
+    return Parts(q, column(blocks["d"]) * scales, -(column(blocks["dmin"]) * mins))
 
 
 # Bits of a q, and how blocks are taken apart
-PARTS: Final[dict[TensorType, tuple[int, Callable[[Records], Parts]]]] = {
-    TensorType.Q4_0: (4, parts_q4_0),
+WITH_MINIMUM: Final[dict[TensorType, tuple[int, Callable[[Records], Parts]]]] = {
     TensorType.Q4_1: (4, parts_q4_1),
-    TensorType.Q5_0: (5, parts_q5_0),
     TensorType.Q5_1: (5, parts_q5_1),
-    TensorType.Q8_0: (8, parts_q8_0),
     TensorType.Q2_K: (2, parts_q2_k),
-    TensorType.Q3_K: (3, parts_q3_k),
     TensorType.Q4_K: (4, parts_q4_k),
     TensorType.Q5_K: (5, parts_q5_k),
-    TensorType.Q6_K: (6, parts_q6_k),
 }

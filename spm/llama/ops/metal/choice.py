@@ -21,11 +21,13 @@ from typing import Final, TypeAlias
 import mlx.core as mx
 import numpy as np
 
+from spm.gguf.blocks import Bytes, Float32
 from spm.gguf.quantize import quantize
-from spm.gguf.quants import DECODERS, Bytes, Float32, dequantize
+from spm.gguf.quants import DECODERS, dequantize
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
-from spm.llama.ops.metal.affine import PARTS
+from spm.llama.ops.metal.affine import has_affine
 from spm.llama.ops.metal.forms import (
+    KERNEL_TYPES,
     MATVEC_MAX,
     PART,
     Form,
@@ -37,7 +39,7 @@ from spm.llama.ops.metal.forms import (
 
 Maker: TypeAlias = Callable[[TensorType, Bytes, int], Form]
 
-HALVES: Final = (TensorType.F16, TensorType.BF16)
+HALVES: Final = (TensorType.F16, TensorType.BF16)  # dense as they are
 CHECKED_ROWS: Final = 37  # of a matrix: no multiple of anything
 CHECKED_BATCHES: Final = (1, MATVEC_MAX, 16)  # rows of activations
 # Of the root mean square of the exact product. Sums of 30,000 float32 stay below it, products that
@@ -63,9 +65,9 @@ class Choice:
 def makers(kind: TensorType, columns: int, kernels: Kernels | None) -> dict[str, Maker]:
     """How the forms of a type are made on this device, by name; none if only numbers will do."""
     forms: dict[str, Maker] = {}
-    if kernels and (kind in PARTS or kind in HALVES) and columns % PART == 0:
+    if kernels and kind in KERNEL_TYPES and columns % PART == 0:
         forms["blocks"] = partial(as_they_are, kernels)
-    if kind in PARTS:
+    if has_affine(kind):
         forms["affine"] = affine
     if kind in HALVES:
         forms["dense"] = halves

@@ -2,7 +2,7 @@
 
 `Blocks`: the file's own bytes, multiplied by kernels.metal. Reads the least, runs on Metal only.
 `Affine`: repacked for MLX's quantised products (affine.py). Runs wherever MLX runs.
-`Dense`: numbers. For types that are numbers, and for those of which MLX has no other form.
+`Dense`: numbers, for types that are numbers.
 
 Each gives rows of itself (`rows`) and products with rows of activations (`times`), in float32.
 """
@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import mlx.core as mx
 
-from spm.gguf.quants import Bytes
+from spm.gguf.blocks import Bytes
 from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 from spm.llama.ops.metal.affine import GROUP, pack
 
@@ -111,6 +111,11 @@ def affine(kind: TensorType, data: Bytes, columns: int) -> Affine:
 
 # Blocks, and the kernels that read them
 
+KERNEL_TYPES: Final = (
+    *(TensorType.F16, TensorType.BF16),
+    *(TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1, TensorType.Q8_0),
+    *(TensorType.Q2_K, TensorType.Q3_K, TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K),
+)
 KERNELS: Final = Path(__file__).with_name("kernels.metal")
 MATVEC: Final = """
     gguf::matvec<gguf::{kind}, M, ROWS>(

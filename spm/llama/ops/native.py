@@ -1,0 +1,160 @@
+"""The operations of a Llama in the compiled core: quantised weights stay quantised.
+
+Products with quantised weights round their input to int8, 32 numbers at a time, as llama.cpp does
+too (there, 256 at a time for some types): docs/kernels.md says how near that is. Everything else is
+float32. Keys and values are kept in half precision, as in llama.cpp, unless `kv="f32"`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from spm.errors import ModelError
+from spm.gguf import Tensor, TensorType, dequantize
+from spm.gguf.integers import as_integers, has_integers
+from spm.llama.ops import Array, Float32, Ids, KVStore, Matrix, Segment
+from spm.llama.ops import numpy as numpy_ops
+from spm.native import core
+
+# What the kernels multiply with as the file has it (kernels.hpp, Type).
+DIRECT: Final = frozenset(
+    TensorType[name]
+    for name in (
+        "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS".split()
+    )
+)
+INTEGERS: Final = 1000  # the kernels' own type: 16 int8 behind the float32 that they are times
+INTEGER_BLOCK: Final = np.dtype([("scale", "<f4"), ("q", "i1", 16)])
+CHUNK: Final = 4 << 20  # bytes that are read at a time
+
+
+class NativeOps:
+    """The contract of ops/__init__.py, by the compiled core, on `threads` threads."""
+
+    def __init__(self, threads: int | None = None, kv: str = "f16", kernels: str = "") -> None:
+        if not built():
+            raise ModelError(
+                "backend 'native': this installation has no compiled kernels, "
+                "expected a build with GCC or Clang"
+            )
+        assert core is not None
+        engine: Any = core.LlamaEngine(threads or default_threads(), kernels)
+        self.engine, self._halves = engine, kv == "f16"
+        # What needs no word of Python goes to the core directly.
+        self.embed: Callable[[Matrix, Ids], Array] = engine.embed
+        self.take: Callable[[Array, Ids], Array] = engine.take
+        self.linear: Callable[..., Array] = engine.linear
+        self.add: Callable[[Array, Array], Array] = engine.add
+        self.rms_norm: Callable[[Array, Array, float], Array] = engine.rms_norm
+        self.rope: Callable[[Array, Array], Array] = engine.rope
+        self.swiglu: Callable[[Array, Array], Array] = engine.swiglu
+
+    def describe(self) -> str:
+        """What runs, for people."""
+        threads = self.engine.threads
+        return f"native, {self.engine.kernels}, {threads} thread{'s' if threads > 1 else ''}"
+
+    def vector(self, tensor: Tensor) -> Array:
+        """One row of float32."""
+        return self.engine.rows(tensor.dequantize()[None])
+
+    def matrix(self, tensor: Tensor) -> Matrix:
+        """Weights in panels, as many bytes as in the file.
+
+        Types that the kernels do not know become integers and their scales, which is exact, at 20
+        bytes for 16 weights; the few that are neither become float32.
+        """
+        rows, cols = tensor.shape
+        kind, convert = _form(tensor.type)
+        row_bytes = convert(tensor.row_bytes(0, 1), (1, cols)).nbytes
+        matrix = self.engine.matrix(kind, rows, cols, row_bytes)
+        for start, stop in _slices(rows, tensor.nbytes // rows, self.engine.lanes):
+            data = convert(tensor.row_bytes(start, stop), (stop - start, cols))
+            self.engine.pack(matrix, start, data)
+        return matrix
+
+    def kv_store(self, n_layers: int, n_kv_heads: int, head_dim: int) -> KVStore:
+        """An empty place for keys and values."""
+        return self.engine.kv_store(self._halves, n_layers, n_kv_heads, head_dim)
+
+    def angles(
+        self, positions: Ids, head_dim: int, theta: float, scale: float, freqs: Array | None
+    ) -> Array:
+        """The specification's cosines and sines, alternating: (T, head_dim)."""
+        of_pairs = None if freqs is None else freqs.numpy[0]
+        pairs = numpy_ops.angles(positions, head_dim, theta, scale, of_pairs)
+        return self.engine.rows(np.stack(pairs, axis=-1).reshape(len(positions), head_dim))
+
+    def attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        layer: int,
+        segments: Sequence[Segment],
+        look: Callable[[Float32], None] | None = None,
+    ) -> Array:
+        """What each row gathers from its own text; for `look` the weights are computed in NumPy."""
+        mixed = self.engine.attention(q, k, v, layer, segments)
+        if look:
+            stop = 0
+            for store, start, T in segments:
+                keys = self.engine.keys(store, layer, start + T).numpy  # (S, K*d)
+                rows = q.numpy[stop : (stop := stop + T)]
+                d = store.head_dim
+                by_head = keys.reshape(start + T, -1, d).transpose(1, 0, 2)  # (K, S, d)
+                look(numpy_ops.attention_weights(rows.reshape(T, -1, d), by_head))
+        return mixed
+
+    def to_numpy(self, x: Array) -> Float32:
+        """A view of the rows."""
+        view: Float32 = x.numpy
+        return view
+
+
+def built() -> bool:
+    """Whether the compiled core is here, and was built by a compiler that knows vectors."""
+    return core is not None and hasattr(core, "LlamaEngine")
+
+
+def default_threads() -> int:
+    """As many as this process may run on at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+Convert = Callable[[npt.NDArray[np.uint8], tuple[int, int]], npt.NDArray[np.uint8]]
+
+
+def _form(kind: TensorType) -> tuple[int, Convert]:
+    """The kernels' number for a type, and what turns rows of the file into rows for them."""
+    if kind in DIRECT:
+        return kind, lambda data, shape: data
+    if has_integers(kind):
+        return INTEGERS, lambda data, shape: _integer_blocks(kind, data, shape)
+    return TensorType.F32, lambda data, shape: _bytes(dequantize(kind, data, shape))
+
+
+def _integer_blocks(
+    kind: TensorType, data: npt.NDArray[np.uint8], shape: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    q, scale = as_integers(kind, data, shape)
+    blocks = np.empty(scale.size, INTEGER_BLOCK)
+    blocks["scale"], blocks["q"] = scale.reshape(-1), q.reshape(-1, 16)
+    return _bytes(blocks)
+
+
+def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _slices(rows: int, row_bytes: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """Rows in chunks of about CHUNK bytes, each but the last a multiple of `lanes`."""
+    step = max(CHUNK // row_bytes // lanes, 1) * lanes
+    return ((start, min(start + step, rows)) for start in range(0, rows, step))

@@ -1,0 +1,246 @@
+// The operations of ops/__init__.py on one processor: kernels, threads, and memory for what passes between them.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <stdexcept>
+
+#include "kernels.hpp"
+#include "kv_store.hpp"
+#include "matrix.hpp"
+#include "pool.hpp"
+#include "rows.hpp"
+
+namespace spm::llama {
+
+struct Segment {
+  KVStore* store;
+  size_t start, T;
+};
+
+class Engine {
+ public:
+  Engine(const Kernels& kernels, size_t threads)
+      : kernels(kernels), pool_(std::max<size_t>(threads, 1)), scratch_(pool_.threads()),
+        recycler_(std::make_shared<Recycler>()) {}
+
+  const Kernels& kernels;
+  size_t threads() const { return pool_.threads(); }
+  Rows rows(size_t T, size_t n) { return Rows(*recycler_, T, n); }
+
+  KVStore kv_store(Kept kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
+    pool_.survive_fork();
+    return KVStore(kernels.lanes, kept, n_layers, n_kv_heads, head_dim);
+  }
+
+  // Rows first_row, first_row + 1, ... of the file to their panels: whole panels, or up to the last row.
+  void pack(Matrix& matrix, size_t first_row, std::span<const uint8_t> source) {
+    const size_t first = first_row / kernels.lanes;
+    require(!matrix.is_mapped() && first_row % kernels.lanes == 0 && source.size() % matrix.row_bytes == 0 &&
+                first_row + source.size() / matrix.row_bytes <= matrix.rows,
+            "rows to pack");
+    const size_t panels = (source.size() + matrix.panel_bytes() - 1) / matrix.panel_bytes();
+    in_parts(panels, 1, [&](size_t from, size_t to, size_t) {
+      for (size_t i = from; i < to; i++) matrix.pack(first + i, source.data() + i * matrix.panel_bytes());
+    });
+  }
+
+  Rows embed(const Matrix& matrix, std::span<const int64_t> ids) {
+    for (int64_t id : ids) require(id >= 0 && size_t(id) < matrix.rows, "an id");
+    Rows y = rows(ids.size(), matrix.cols);
+    in_parts(y.T, 4, [&](size_t from, size_t to, size_t thread) {
+      uint8_t* space = scratch(thread, matrix.panel_bytes());
+      for (size_t t = from; t < to; t++)
+        kernels.unpack(matrix.type, matrix.panel(ids[t] / kernels.lanes, 1, space), ids[t] % kernels.lanes, matrix.cols,
+                       y.row(t));
+    });
+    return y;
+  }
+
+  Rows take(const Rows& x, std::span<const int64_t> which) {
+    Rows y = rows(which.size(), x.n);
+    for (size_t t = 0; t < y.T; t++) {
+      require(which[t] >= 0 && size_t(which[t]) < x.T, "a row");
+      std::copy_n(x.row(which[t]), x.n, y.row(t));
+    }
+    return y;
+  }
+
+  Rows linear(Rows& x, const Matrix& w, const Rows* bias) {
+    require(x.n == w.cols && (!bias || bias->n == w.rows), "a product's shapes");
+    if (!w.floating() && !x.rounded) x.rounded = round(x);
+    const Rounded rounded = x.rounded ? x.rounded->rounded : Rounded{};
+    Rows y = rows(x.T, w.rows);
+    const size_t of_kernel = rounded_up(kernels.scratch_bytes(w.cols), 64);
+    const size_t most = w.is_mapped() ? kMappedPanels : w.panels();
+    in_parts(w.panels(), panels_per_part(w), [&](size_t from, size_t to, size_t thread) {
+      uint8_t* space = scratch(thread, of_kernel + (w.is_mapped() ? most * w.panel_bytes() : 0));
+      for (size_t i = from; i < to; i += most) {
+        const size_t n = std::min(most, to - i);
+        kernels.multiply(w.type, w.panel(i, n, space + of_kernel), n, w.cols, x.floats(), rounded, x.T,
+                         y.row(0) + i * kernels.lanes, y.stride, space);
+      }
+      if (bias) add_bias(y, *bias, from * kernels.lanes, std::min(to * kernels.lanes, y.n));
+    });
+    return y;
+  }
+
+  // x as products with quantised weights see it: rounded to int8, and back.
+  Rows rounded(const Rows& x) {
+    const RoundedRows found = round(x);
+    return by_row(x, x.n, [&](size_t t, float* y) {
+      for (size_t i = t * x.n; i < (t + 1) * x.n; i++) *y++ = found.rounded.d[i / kRoundedGroup] * found.rounded.q[i];
+    });
+  }
+
+  Rows add(const Rows& a, const Rows& b) {
+    require(a.T == b.T && a.n == b.n, "a sum's shapes");
+    return by_row(a, a.n, [&](size_t t, float* y) { kernels.add(a.row(t), b.row(t), a.n, y); });
+  }
+
+  Rows rms_norm(const Rows& x, const Rows& weight, float eps) {
+    require(weight.n == x.n, "a norm's shapes");
+    return by_row(x, x.n, [&](size_t t, float* y) { kernels.rms_norm(x.row(t), weight.row(0), eps, x.n, y); });
+  }
+
+  Rows swiglu(const Rows& gate, const Rows& up) {
+    require(gate.T == up.T && gate.n == up.n, "a gate's shapes");
+    return by_row(gate, gate.n, [&](size_t t, float* y) { kernels.swiglu(gate.row(t), up.row(t), gate.n, y); });
+  }
+
+  // angles (T, head_dim): a cosine and a sine for each pair.
+  Rows rope(const Rows& x, const Rows& angles) {
+    require(angles.T == x.T && angles.n % 2 == 0 && x.n % angles.n == 0, "angles' shapes");
+    return by_row(x, x.n, [&](size_t t, float* y) { kernels.rope(x.row(t), angles.row(t), x.n / angles.n, angles.n, y); });
+  }
+
+  Rows attention(const Rows& q, const Rows& k, const Rows& v, size_t layer, const std::vector<Segment>& segments) {
+    require(!segments.empty(), "a segment");
+    const size_t d = segments[0].store->head_dim, K = segments[0].store->n_kv_heads, group = q.n / (K * d);
+    size_t rows_in_all = 0;
+    for (const Segment& s : segments) {
+      require(layer < s.store->layers() && s.store->head_dim == d && s.store->n_kv_heads == K &&
+                  s.start + s.T <= s.store->capacity(),
+              "a segment's store");
+      rows_in_all += s.T;
+    }
+    require(q.T == rows_in_all && k.T == q.T && v.T == q.T && k.n == K * d && v.n == k.n && q.n == group * K * d,
+            "attention's shapes");
+    const auto keep = [&](const Segment& s, size_t head, size_t t, size_t row) {
+      kernels.keep(s.store->head(layer, head), s.start + t, k.row(row) + head * d, v.row(row) + head * d);
+    };
+    if (q.T > segments.size())
+      for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t) { keep(s, head, t, row); });
+    Rows y = rows(q.T, q.n);
+    for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t thread) {
+      if (q.T == segments.size()) keep(s, head, t, row);  // one row each: nobody else needs what it keeps
+      const size_t n = s.start + t + 1, at = head * group * d;
+      float* scores = reinterpret_cast<float*>(scratch(thread, 8 * rounded_up(n, kMostLanes) * sizeof(float)));
+      kernels.attend(s.store->head(layer, head), n, q.row(row) + at, group, y.row(row) + at, scores);
+    });
+    return y;
+  }
+
+ private:
+  static constexpr size_t kMappedPanels = 2;
+  static constexpr size_t kPartBytes = 64 << 10;  // of weights: a part worth taking
+  static constexpr size_t kFewRows = 8;           // below, a row by itself is no work to share
+
+  static void require(bool right, const char* what) {
+    if (!right) throw std::invalid_argument(std::string("the compiled core refuses ") + what);
+  }
+
+  // job(from, to, thread) over 0 .. n in parts of a multiple of `unit`, a few for each thread.
+  template <class Job>
+  void in_parts(size_t n, size_t unit, const Job& job) {
+    const size_t least = (n + 4 * threads() - 1) / (4 * threads());
+    const size_t size = std::max(rounded_up(std::max<size_t>(least, 1), unit), (n + Pool::kMostParts - 1) / Pool::kMostParts);
+    pool_.run((n + size - 1) / size, [&](size_t part, size_t thread) {
+      job(part * size, std::min(n, (part + 1) * size), thread);
+    });
+  }
+
+  // An even number, so that panels are unpacked in pairs.
+  size_t panels_per_part(const Matrix& w) const { return rounded_up(kPartBytes / w.panel_bytes() + 1, 2); }
+
+  // row(t) for each t < T: few of them here and now.
+  template <class Row>
+  void for_rows(size_t T, const Row& row) {
+    const auto some = [&](size_t from, size_t to, size_t) {
+      for (size_t t = from; t < to; t++) row(t);
+    };
+    if (T < kFewRows) some(0, T, 0);
+    else in_parts(T, 1, some);
+  }
+
+  // Rows (T, n) of which row(t, y) writes each.
+  template <class Row>
+  Rows by_row(const Rows& like, size_t n, const Row& row) {
+    Rows y = rows(like.T, n);
+    for_rows(y.T, [&](size_t t) { row(t, y.row(t)); });
+    return y;
+  }
+
+  // job(segment, head, t, row, thread) for every row of every head; a part is up to 16 rows of a head.
+  template <class Job>
+  void for_heads(const std::vector<Segment>& segments, size_t heads, const Job& job);
+
+  RoundedRows round(const Rows& x);
+  static void add_bias(Rows& y, const Rows& bias, size_t from, size_t to) {
+    for (size_t t = 0; t < y.T; t++)
+      for (size_t i = from; i < to; i++) y.row(t)[i] += bias.row(0)[i];
+  }
+
+  // A thread's own, aligned to 64.
+  uint8_t* scratch(size_t thread, size_t bytes) {
+    Scratch& own = scratch_[thread];
+    if (own.size < bytes) own = {bytes, allocate(bytes)};
+    return own.memory.get();
+  }
+
+  struct alignas(64) Scratch {
+    size_t size = 0;
+    Memory memory;
+  };
+
+  Pool pool_;
+  std::vector<Scratch> scratch_;
+  std::shared_ptr<Recycler> recycler_;
+};
+
+inline RoundedRows Engine::round(const Rows& x) {
+  require(x.n % kRoundedGroup == 0, "rows that are no multiple of 32");
+  const size_t groups = x.T * (x.n / kRoundedGroup);
+  auto memory = recycler_->get(x.T * x.n + 4 * groups * sizeof(float));
+  auto q = reinterpret_cast<int8_t*>(memory.get());
+  auto d = reinterpret_cast<float*>(memory.get() + x.T * x.n), sum32 = d + groups, sum16 = sum32 + groups;
+  const size_t of_row = x.n / kRoundedGroup;
+  for_rows(x.T, [&](size_t t) {
+    kernels.round(x.row(t), x.n, q + t * x.n, d + t * of_row, sum32 + t * of_row, sum16 + 2 * t * of_row);
+  });
+  return {std::move(memory), {q, d, sum32, sum16}};
+}
+
+template <class Job>
+void Engine::for_heads(const std::vector<Segment>& segments, size_t heads, const Job& job) {
+  constexpr size_t size = 16;
+  struct Part {
+    const Segment* segment;
+    size_t head, from, to, row;
+  };
+  std::vector<Part> parts;
+  size_t row = 0;
+  for (const Segment& s : segments) {
+    for (size_t head = 0; head < heads; head++)
+      for (size_t from = 0; from < s.T; from += size)
+        parts.push_back({&s, head, from, std::min(s.T, from + size), row + from});
+    row += s.T;
+  }
+  in_parts(parts.size(), 1, [&](size_t from, size_t to, size_t thread) {
+    for (size_t i = from; i < to; i++)
+      for (size_t t = parts[i].from; t < parts[i].to; t++)
+        job(*parts[i].segment, parts[i].head, t, parts[i].row + t - parts[i].from, thread);
+  });
+}
+
+}  // namespace spm::llama
