@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -345,9 +346,7 @@ def test_a_pass_that_fails_leaves_the_cache_as_it_was(grouped: Llama) -> None:
     np.testing.assert_allclose(grouped.forward(IDS)[70:], logits, atol=1e-5, rtol=0)
 
 
-def test_a_cache_of_another_model_is_refused(
-    grouped: Llama, folder: Path, backend: str
-) -> None:
+def test_a_cache_of_another_model_is_refused(grouped: Llama, folder: Path, backend: str) -> None:
     other = load(write_case(folder / "plain.gguf", CASES["plain"]), backend)
 
     with pytest.raises(ModelError, match="cache: found one of another model"):
@@ -356,7 +355,7 @@ def test_a_cache_of_another_model_is_refused(
 
 @pytest.mark.parametrize("name", ["cuda", "", "nat\nive"])
 def test_a_backend_that_nobody_knows_is_never_replaced(name: str, folder: Path) -> None:
-    with pytest.raises(ModelError, match="^backend '.*': unknown, expected 'auto', ") as caught:
+    with pytest.raises(ModelError, match=r"^backend '.*': unknown, expected 'auto', ") as caught:
         Llama.from_gguf(folder / "absent.gguf", backend=name)
 
     assert "\n" not in str(caught.value)
@@ -367,7 +366,7 @@ def test_kernels_that_were_not_built_are_named(
 ) -> None:
     monkeypatch.setattr(native, "core", None)
 
-    with pytest.raises(ModelError, match="^backend 'native': this installation has no compiled"):
+    with pytest.raises(ModelError, match=r"^backend 'native': this installation has no compiled"):
         Llama.from_gguf(folder / "absent.gguf", backend="native")
 
 
@@ -377,6 +376,21 @@ def test_a_way_to_keep_keys_that_is_not_there_is_named(name: str, kv: str, folde
         pytest.skip("the compiled kernels are not built")
     with pytest.raises(ModelError, match=f"^kv: found '{kv}', expected 'f"):
         Llama.from_gguf(folder / "absent.gguf", backend=name, kv=kv)
+
+
+def test_an_mlx_that_is_not_installed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "spm.llama.ops.mlx", None)  # importing it is an ImportError
+    monkeypatch.delattr("spm.llama.ops.mlx", raising=False)
+
+    with pytest.raises(ModelError, match=r"^backend 'mlx': not installed, expected pip install"):
+        Llama.from_gguf(folder / "absent.gguf", backend="mlx")
+
+
+def test_an_option_that_a_backend_does_not_have_is_named(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"^mapped: found True, expected backend 'native', not"):
+        Llama.from_gguf(folder / "absent.gguf", backend="numpy", mapped=True)
 
 
 def test_a_long_text_is_computed_in_batches_with_the_same_logits(

@@ -410,7 +410,7 @@ def test_the_core_refuses_what_would_read_beyond_an_array(ops: NativeOps, tmp_pa
         lambda: ops.engine.pack(w, 1, np.zeros(24, np.uint8)),
     ]
     for attempt in attempts:
-        with pytest.raises(ValueError, match="^the compiled core refuses "):
+        with pytest.raises(ValueError, match=r"^the compiled core refuses "):
             attempt()
 
 

@@ -1,10 +1,10 @@
-"""A Llama of random weights and real size, to measure speed with: python -m tools.random_llama OUT.gguf
+"""A Llama of random weights and real size, to measure speed with.
 
     python -m tools.random_llama f16.gguf --vocabulary ggml-vocab-llama-spm.gguf
     llama-quantize f16.gguf q4_k_m.gguf Q4_K_M
 
-How fast a product is does not depend on the weights' values. The shape is that of TinyLlama 1.1B; the
-vocabulary is that of a GGUF file, so that text can go in and come out. The norms are such that
+How fast a product is does not depend on the weights' values. The shape is that of TinyLlama 1.1B;
+the vocabulary is that of a GGUF file, so that text can go in and come out. The norms are such that
 numbers stay of the size that trained models have.
 """
 
@@ -20,7 +20,16 @@ import numpy.typing as npt
 
 from spm.gguf import GGUF, write_gguf
 
-LAYERS, DIM, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, VOCAB, CONTEXT = 22, 2048, 5632, 32, 4, 64, 32000, 2048
+LAYERS, DIM, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, VOCAB, CONTEXT = (
+    22,
+    2048,
+    5632,
+    32,
+    4,
+    64,
+    32000,
+    2048,
+)
 
 
 def main() -> None:

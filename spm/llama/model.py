@@ -80,20 +80,23 @@ class Llama:
         *,
         threads: int | None = None,
         kv: str | None = None,
+        mapped: bool = False,
         progress: Progress | None = None,
     ) -> Llama:
         """The model in a GGUF file, its weights in the form in which `backend` multiplies.
 
-        "numpy" keeps them as float32, "native" as quantised as the file has them. `threads` is for
-        the native back end: as many as there are cores if not said. `kv` is how that one keeps keys
-        and values: "f16" if not said, or "f32". `progress(read, total)` is told
-        the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is
-        not a Llama this package computes exactly, for a backend that is not built, and for threads
-        below 1.
+        "numpy" keeps them as float32, "native" as quantised as the file has them, "mlx" too where
+        it can; `print(model.ops.describe())` tells what runs. For the native back end: `threads`,
+        as many as there are cores if not said; `kv`, how keys and values are kept, "f16" if not
+        said, "f32" or "q8_0"; `mapped`, to leave the weights in the file, which must then stay as
+        it is, and spend less memory and several times the time. `progress(read, total)` is told the
+        bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
+        Llama this package computes exactly, for a back end that is not there or has no such option,
+        and for threads below 1.
         """
         if threads is not None and threads < 1:
             raise ModelError(f"threads: found {threads}, expected at least 1")
-        chosen = choose(backend, threads, kv)
+        chosen = choose(backend, threads, kv, mapped)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:
                 return cls._load(gguf, chosen, progress)

@@ -96,9 +96,9 @@ void bind_llama(nb::module_& m) {
       .def("pack", [](Engine& engine, Matrix& matrix, size_t first_row, Bytes bytes) {
         engine.pack(matrix, first_row, {bytes.data(), bytes.size()});
       }, "matrix"_a, "first_row"_a, "bytes"_a, Free())
-      .def("kv_store", [](Engine& engine, bool halves, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
-        return engine.kv_store(halves ? Kept::f16 : Kept::f32, n_layers, n_kv_heads, head_dim);
-      }, "halves"_a, "n_layers"_a, "n_kv_heads"_a, "head_dim"_a)
+      .def("kv_store", [](Engine& engine, int kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
+        return engine.kv_store(Kept(kept), n_layers, n_kv_heads, head_dim);
+      }, "kept"_a, "n_layers"_a, "n_kv_heads"_a, "head_dim"_a)
       .def("embed", [](Engine& engine, const Matrix& matrix, Ids ids) { return engine.embed(matrix, ids_of(ids)); },
            "matrix"_a, "ids"_a, Free())
       .def("take", [](Engine& engine, const Rows& x, Ids rows) { return engine.take(x, ids_of(rows)); }, "x"_a, "rows"_a,

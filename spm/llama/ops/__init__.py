@@ -13,7 +13,10 @@ as whole models, by the same tests.
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -69,23 +72,44 @@ class Ops(Protocol):
     def to_numpy(self, x: Array) -> Float32: ...
 
 
-def choose(backend: str, threads: int | None = None, kv: str | None = None) -> Ops:
-    """The operations called `backend`; "auto" is the fastest that is here.
+def choose(
+    backend: str, threads: int | None = None, kv: str | None = None, mapped: bool = False
+) -> Ops:
+    """The operations called `backend`; "auto": MLX on Apple silicon, else kernels, else NumPy.
 
-    `kv` is how keys and values are kept, where a back end offers more than one way. Raises
-    ModelError for a name that is unknown or not installed: what was asked for is never silently
-    replaced.
+    `threads`, `kv` and `mapped` are the native back end's (ops/native.py). Raises ModelError for a
+    name that is unknown or not installed, and for an option that the back end does not have: what
+    was asked for is never silently replaced.
     """
     from spm.llama.ops import native, numpy
 
     if backend == "auto":
-        backend = "native" if native.built() else "numpy"
+        backend = _best()
     if backend == "native":
-        return native.NativeOps(threads, "f16" if kv is None else kv)
-    if backend == "numpy":
-        if kv not in (None, "f32"):
-            raise ModelError(f"kv: found {brief(kv)}, expected 'f32': NumPy keeps float32")
-        return cast(Ops, numpy)
-    if backend == "mlx":
-        raise ModelError("backend 'mlx': not built, expected 'auto', 'native' or 'numpy'")
-    raise ModelError(f"backend {brief(backend)}: unknown, expected 'auto', 'native' or 'numpy'")
+        return native.NativeOps(threads, "f16" if kv is None else kv, mapped=mapped)
+    if backend not in ("numpy", "mlx"):
+        expected = "expected 'auto', 'mlx', 'native' or 'numpy'"
+        raise ModelError(f"backend {brief(backend)}: unknown, {expected}")
+    if kv not in (None, "f32"):
+        raise ModelError(f"kv: found {brief(kv)}, expected 'f32': backend {backend!r} has no other")
+    if mapped:
+        raise ModelError(f"mapped: found True, expected backend 'native', not {backend!r}")
+    return cast(Ops, numpy) if backend == "numpy" else _mlx()
+
+
+def _best() -> str:
+    """The fastest back end that is here."""
+    from spm.llama.ops import native
+
+    if sys.platform == "darwin" and platform.machine() == "arm64" and find_spec("mlx"):
+        return "mlx"
+    return "native" if native.built() else "numpy"
+
+
+def _mlx() -> Ops:
+    try:
+        from spm.llama.ops import mlx
+    except ImportError as error:
+        expected = "pip install 'spm[metal]', or backend 'auto', 'native' or 'numpy'"
+        raise ModelError(f"backend 'mlx': not installed, expected {expected} ({error})") from None
+    return mlx.MLX()

@@ -2,7 +2,7 @@
 
 Products with quantised weights round their input to int8, 32 numbers at a time, as llama.cpp does
 too (there, 256 at a time for some types): docs/kernels.md says how near that is. Everything else is
-float32. Keys and values are kept in half precision, as in llama.cpp, unless `kv="f32"`.
+float32. Keys and values are kept in half precision, as in llama.cpp, unless `kv` says otherwise.
 """
 
 from __future__ import annotations
@@ -23,30 +23,40 @@ from spm.native import core
 
 # What the kernels multiply with as the file has it (kernels.hpp, Type).
 DIRECT: Final = frozenset(
-    TensorType[name]
-    for name in (
-        "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS".split()
-    )
+    {
+        *(TensorType.F32, TensorType.F16, TensorType.BF16),
+        *(TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1, TensorType.Q8_0),
+        *(TensorType.Q2_K, TensorType.Q3_K, TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K),
+        *(TensorType.IQ4_NL, TensorType.IQ4_XS),
+    }
 )
 INTEGERS: Final = 1000  # the kernels' own type: 16 int8 behind the float32 that they are times
 INTEGER_BLOCK: Final = np.dtype([("scale", "<f4"), ("q", "i1", 16)])
+KEPT: Final = {"f32": 0, "f16": 1, "q8_0": 2}  # kernels.hpp, Kept
 CHUNK: Final = 4 << 20  # bytes that are read at a time
 
 
 class NativeOps:
     """The contract of ops/__init__.py, by the compiled core, on `threads` threads."""
 
-    def __init__(self, threads: int | None = None, kv: str = "f16", kernels: str = "") -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        kv: str = "f16",
+        kernels: str = "",
+        *,
+        mapped: bool = False,
+    ) -> None:
         if not built():
             raise ModelError(
                 "backend 'native': this installation has no compiled kernels, "
                 "expected a build with GCC or Clang"
             )
         assert core is not None
-        if kv not in ("f16", "f32"):
-            raise ModelError(f"kv: found {brief(kv)}, expected 'f16' or 'f32'")
+        if kv not in KEPT:
+            raise ModelError(f"kv: found {brief(kv)}, expected 'f16', 'f32' or 'q8_0'")
         engine: Any = core.LlamaEngine(threads or default_threads(), kernels)
-        self.engine, self._halves = engine, kv == "f16"
+        self.engine, self._kept, self._mapped = engine, KEPT[kv], mapped
         # What needs no word of Python goes to the core directly.
         self.embed: Callable[[Matrix, Ids], Array] = engine.embed
         self.take: Callable[[Array, Ids], Array] = engine.take
@@ -66,12 +76,14 @@ class NativeOps:
         return self.engine.rows(tensor.dequantize()[None])
 
     def matrix(self, tensor: Tensor) -> Matrix:
-        """Weights in panels, as many bytes as in the file.
+        """Weights in panels, as many bytes as in the file; or `mapped`, where they are in the file.
 
         Types that the kernels do not know become integers and their scales, which is exact, at 20
         bytes for 16 weights; the few that are neither become float32.
         """
         rows, cols = tensor.shape
+        if self._mapped and tensor.type in DIRECT:
+            return self.engine.mapped_matrix(tensor.type, rows, cols, tensor.data)
         kind, convert = _form(tensor.type)
         row_bytes = convert(tensor.row_bytes(0, 1), (1, cols)).nbytes
         matrix = self.engine.matrix(kind, rows, cols, row_bytes)
@@ -82,7 +94,7 @@ class NativeOps:
 
     def kv_store(self, n_layers: int, n_kv_heads: int, head_dim: int) -> KVStore:
         """An empty place for keys and values."""
-        return self.engine.kv_store(self._halves, n_layers, n_kv_heads, head_dim)
+        return self.engine.kv_store(self._kept, n_layers, n_kv_heads, head_dim)
 
     def angles(
         self, positions: Ids, head_dim: int, theta: float, scale: float, freqs: Array | None
