@@ -227,7 +227,7 @@ def test_frequencies_slow_each_pair(ops: NativeOps) -> None:
 def test_attention_is_the_specifications(
     heads: int, kv_heads: int, head_dim: int, ops: NativeOps
 ) -> None:
-    of_spec, of_ops = attention_run(spec, heads, kv_heads, head_dim), None
+    of_spec = attention_run(spec, heads, kv_heads, head_dim)
     of_ops = attention_run(ops, heads, kv_heads, head_dim)
 
     for (expected, seen), (found, looked) in zip(of_spec, of_ops, strict=True):
@@ -282,15 +282,50 @@ def test_keys_are_kept_in_half_precision_as_ieee_754_rounds(ops: NativeOps) -> N
 
 def test_values_kept_in_half_precision_are_mixed_as_such(ops: NativeOps) -> None:
     halves = NativeOps(2, "f16", ops.engine.kernels)
-    (q, of_q), (k, of_k), (v, of_v) = (rows(halves, 30, n, seed=n) for n in (96, 48, 48))
-    of_k, of_v = (x.astype(np.float16).astype(np.float32) for x in (of_k, of_v))
+    (q, of_q), (k, of_k), (v, of_v) = (
+        rows(halves, 30, n, seed=seed) for seed, n in enumerate((96, 48, 48))
+    )
     of_store, store = spec.kv_store(1, 2, 24), halves.kv_store(1, 2, 24)
     of_store.grow(30, 0)
     store.grow(30, 0)
-    v = halves.engine.rows(np.random.default_rng(48).standard_normal((30, 48)).astype("f4"))
 
+    of_k, of_v = (x.astype(np.float16).astype(np.float32) for x in (of_k, of_v))
     expected = spec.attention(of_q, of_k, of_v, 0, [Segment(of_store, 0, 30)])
     assert_near(expected, halves.attention(q, k, v, 0, [Segment(store, 0, 30)]).numpy)
+
+
+@pytest.mark.parametrize("head_dim", [2, 32, 40, 64])
+def test_keys_kept_as_int8_are_127_steps_of_each_32(head_dim: int, ops: NativeOps) -> None:
+    int8 = NativeOps(1, "q8_0", ops.engine.kernels)
+    x, values = rows(int8, 40, head_dim)
+    store = int8.kv_store(1, 1, head_dim)
+    store.grow(20, 0)
+    int8.attention(*(int8.take(x, np.arange(20)),) * 3, 0, [Segment(store, 0, 20)])
+    store.grow(40, 20)
+    int8.attention(*(int8.take(x, np.arange(20, 40)),) * 3, 0, [Segment(store, 20, 20)])
+
+    found = int8.engine.keys(store, 0, 40).numpy
+
+    for start in range(0, head_dim, 32):
+        part, kept = values[:, start : start + 32], found[:, start : start + 32]
+        step = np.abs(part).max(axis=1, keepdims=True) / 127
+        assert (np.abs(kept - part) <= step * 0.5001).all()
+        assert np.allclose(kept / step, np.rint(kept / step), atol=1e-4)
+
+
+def test_values_kept_as_int8_are_mixed_as_such(ops: NativeOps) -> None:
+    int8 = NativeOps(2, "q8_0", ops.engine.kernels)
+    (q, of_q), (k, of_k) = rows(int8, 30, 80), rows(int8, 30, 40, seed=2)
+    v = int8.take(k, np.arange(30))  # what is kept of the keys can be asked for: let both be equal
+    store, of_store = int8.kv_store(1, 1, 40), spec.kv_store(1, 1, 40)
+    store.grow(30, 0)
+    of_store.grow(30, 0)
+
+    mixed = int8.attention(q, k, v, 0, [Segment(store, 0, 30)]).numpy
+
+    kept = int8.engine.keys(store, 0, 30).numpy
+    assert_near(spec.attention(of_q, kept, kept, 0, [Segment(of_store, 0, 30)]), mixed)
+    assert not np.array_equal(of_k, kept)
 
 
 # Whole models
@@ -308,8 +343,6 @@ def test_whole_models_of_odd_shapes_are_the_specifications(
 
 
 def loaded(path: Path, ops: NativeOps) -> Llama:
-    model = Llama.from_gguf(path, "native", kv="f32")
-    del model
     with GGUF.open(path) as gguf:
         return Llama._load(gguf, ops, None)
 
@@ -338,6 +371,38 @@ def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
     assert np.array_equal(
         alone, Llama.from_gguf(embedded_model(), "native", threads=threads).forward(IDS)
     )
+
+
+def test_weights_left_in_the_file_give_the_same_bits(tmp_path: Path) -> None:
+    path = requantise(embedded_model(), tmp_path / "m.gguf", TensorType.Q4_K)
+    packed = Llama.from_gguf(path, "native").forward(IDS)
+
+    mapped = Llama.from_gguf(path, "native", mapped=True)
+
+    assert np.array_equal(packed, mapped.forward(IDS))
+    assert "mapped" in mapped.ops.describe()
+
+
+@pytest.mark.parametrize("kv", ["f32", "f16", "q8_0"])
+def test_less_of_a_key_is_kept_and_the_logits_stay_near(kv: str) -> None:
+    expected = Llama.from_gguf(embedded_model(), "numpy").forward(IDS)
+
+    found = Llama.from_gguf(embedded_model(), "native", kv=kv).forward(IDS)
+
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error < {"f32": 0.02, "f16": 0.02, "q8_0": 0.04}[kv]
+
+
+@pytest.mark.parametrize("asked", ["avx2", "portable", "mmx"])
+def test_spm_isa_chooses_the_kernels(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPM_ISA", asked)
+    table = native.KERNELS.get(asked)
+
+    if table in TABLES:
+        assert NativeOps(1).describe().startswith(f"native, {table}, ")
+    else:
+        with pytest.raises(ValueError, match=rf"^SPM_ISA is '{asked}', expected .*portable on "):
+            NativeOps(1)
 
 
 def test_texts_in_one_pass_get_the_logits_that_they_get_alone() -> None:

@@ -64,9 +64,13 @@ class LlamaCppModel(LlamaCppOracle):
             text += buffer.raw[:n]
         return text.decode()
 
-    def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Teacher-forced: ids (T,) -> (T, V), all in one batch."""
-        context = self._new_context(len(ids))
+    def logits(self, ids: Sequence[int], as_it_comes: bool = False) -> npt.NDArray[np.float32]:
+        """Teacher-forced: ids (T,) -> (T, V), all in one batch.
+
+        `as_it_comes` leaves llama.cpp's own defaults: halves for keys and values, flash attention
+        where it can, every core.
+        """
+        context = self._new_context(len(ids), as_it_comes=as_it_comes)
         logits = self._decode(context, ids, 0)
         llama_cpp.llama_free(context)
         return logits
@@ -108,10 +112,13 @@ class LlamaCppModel(LlamaCppOracle):
         llama_cpp.llama_free(context)
         return chosen, np.stack(rows)
 
-    def _new_context(self, n: int, look: Any = None) -> Any:
+    def _new_context(self, n: int, look: Any = None, as_it_comes: bool = False) -> Any:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = n
         params.n_batch = params.n_ubatch = OPTIONS["n_ubatch"]
+        if as_it_comes:
+            params.n_threads = params.n_threads_batch = os.cpu_count() or 1
+            return llama_cpp.llama_init_from_model(self.model, params)
         params.n_threads = params.n_threads_batch = OPTIONS["n_threads"]
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
         params.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED

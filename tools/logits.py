@@ -5,6 +5,7 @@
     python -m tools.logits random                 the models of tools/small_llamas.py
     python -m tools.logits stages                 every stage of one of them
     python -m tools.logits samplers               one filter at a time on fixed logits
+    python -m tools.logits drift MODEL.gguf       how far quantised products lead from the f32 truth
 
 With --record, llama.cpp's side is written to golden/llama/. Needs `spm` and `llama_cpp` in one
 environment, and LLAMA_CPP_LIB_PATH naming the folder of llama.cpp's libraries.
@@ -32,26 +33,23 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "llama"
 PROMPT = "Once upon a time"
 N_GREEDY = 200
 TEACHER_TEXT = "One day, a girl named Lily found a big red ball in the park. She was so happy!"
+N_DRIFT = 512
 N_ROWS = 3  # rows of each quantised model's logits that are recorded, spread over the text
 
 
 def main() -> None:
     """Compare, print, and record if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["greedy", "quantised", "random", "stages", "samplers"])
+    parser.add_argument("what", choices=[*RUNS, "drift"])
     parser.add_argument("model", type=Path, nargs="?", help="a GGUF file, for greedy and quantised")
     parser.add_argument("--record", action="store_true", help="write golden/llama/*.jsonl")
     args = parser.parse_args()
-    if args.what in ("greedy", "quantised") and args.model is None:
+    if args.what in ("greedy", "quantised", "drift") and args.model is None:
         parser.error(f"{args.what} needs a model")
-    runs: dict[str, Callable[[], tuple[str, dict[str, Any], list[dict[str, Any]]]]] = {
-        "greedy": lambda: greedy(args.model),
-        "quantised": lambda: quantised(args.model),
-        "random": random,
-        "stages": stages,
-        "samplers": samplers,
-    }
-    name, header, lines = runs[args.what]()
+    if args.what == "drift":
+        drift(args.model)
+        return
+    name, header, lines = RUNS[args.what](args.model)
     if args.record:
         about = f" {args.model.name}" if args.model else ""
         command = f"python -m tools.logits {args.what}{about} --record"
@@ -118,6 +116,45 @@ def stages() -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         for values in theirs:
             lines.append({"stage": name, "values": [round(float(x), 5) for x in values.ravel()]})
     return "stages", about, lines
+
+
+def drift(path: Path) -> None:
+    """Teacher-forced over 512 ids: the native back end and llama.cpp, each against NumPy's f32.
+
+    All three read the same file. NumPy multiplies its dequantised weights with unrounded input.
+    """
+    truth = Llama.from_gguf(path, "numpy")
+    n = min(N_DRIFT, truth.config.max_seq_len)
+    ids = np.random.RandomState(0).randint(3, truth.config.vocab_size, n).tolist()
+    expected = truth.forward(ids)
+    del truth
+    native = Llama.from_gguf(path, "native")
+    sides: dict[str, Callable[[], npt.NDArray[np.float32]]] = {
+        native.ops.describe(): lambda: native.forward(ids),
+        "native, kv=q8_0": lambda: Llama.from_gguf(path, "native", kv="q8_0").forward(ids),
+        "llama.cpp": lambda: LlamaCppModel(path).logits(ids, as_it_comes=True),
+    }
+    print(f"{path.name}: {n} ids")
+    for name, run in sides.items():
+        found = run()
+        error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+        same = np.mean(found.argmax(axis=1) == expected.argmax(axis=1))
+        print(
+            f"  {name}: relative error {error.mean():.5f}, KL {divergence(expected, found):.3e}, "
+            f"same argmax {same:.1%}"
+        )
+
+
+def divergence(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    """The mean Kullback-Leibler divergence of the rows' distributions, in nats."""
+    p, q = log_softmax(expected), log_softmax(found)
+    return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1)))
+
+
+def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(T, V) -> (T, V)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True)))
 
 
 def distinct(arrays: Iterable[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
@@ -204,6 +241,14 @@ def write(path: Path, header: dict[str, Any], lines: list[dict[str, Any]]) -> No
     path.write_text("".join(json.dumps(line) + "\n" for line in [header, *lines]), encoding="utf-8")
     print(f"wrote {path.relative_to(GOLDEN.parent.parent)}")
 
+
+RUNS: dict[str, Callable[[Path], tuple[str, dict[str, Any], list[dict[str, Any]]]]] = {
+    "greedy": greedy,
+    "quantised": quantised,
+    "random": lambda _: random(),
+    "stages": lambda _: stages(),
+    "samplers": lambda _: samplers(),
+}
 
 if __name__ == "__main__":
     main()

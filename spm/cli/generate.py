@@ -126,6 +126,7 @@ def _prompt(text: str) -> str:
 def _load(args: argparse.Namespace, status: Status) -> tuple[Tokenizer, Llama]:
     status.say("loading")
     with GGUF.open(embedded_model() if args.model is None else args.model) as gguf:
+        gguf.expect_reads()
         tok = Tokenizer.from_gguf(gguf)
         model = Llama.from_gguf(gguf, args.backend, threads=args.threads, progress=status.loading)
     status.note(model.ops.describe())

@@ -37,6 +37,8 @@ from spm.gguf.splits import check_part, part_paths, split_number
 from spm.gguf.types import TensorType, ValueType
 from spm.gguf.values import Metadata
 
+READ_AHEAD = 1 << 20
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -57,6 +59,14 @@ class Tensor:
         Raises GGUFError when the GGUF is closed or the file has become too short.
         """
         return self._bytes(self._file.view, 0, self.nbytes)
+
+    def descriptor(self) -> int:
+        """The open file's descriptor, for those who read it themselves from `offset` on.
+
+        Raises GGUFError as `data` does.
+        """
+        self._bytes(self._file.view, 0, self.nbytes)
+        return self._file.fileno()
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The tensor as float32 of `shape`, a new array.
@@ -112,6 +122,7 @@ class TensorFile:
         self._file = file
         self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._lock = threading.Lock()  # one position in the file, for all threads
+        self._expected = False
         self._close_file = weakref.finalize(self, file.close)
 
     def view(self, start: int, nbytes: int) -> npt.NDArray[np.uint8]:
@@ -119,6 +130,10 @@ class TensorFile:
         if (size := self._map.size()) < start + nbytes:
             raise EOFError(size)
         return np.frombuffer(self._map, np.uint8, nbytes, start)
+
+    def fileno(self) -> int:
+        """The descriptor of the file."""
+        return self._file.fileno()
 
     def read(self, start: int, nbytes: int) -> npt.NDArray[np.uint8]:
         """A copy of bytes of the file."""
@@ -130,11 +145,25 @@ class TensorFile:
             raise EOFError(start + found)
         return data
 
+    def expect_reads(self) -> None:
+        """Have the system begin to read all of the file, in a thread of its own."""
+        if hasattr(os, "posix_fadvise") and not self._expected:
+            self._expected = True
+            file = os.dup(self._file.fileno())
+            threading.Thread(target=_read_ahead, args=(file, self._map.size()), daemon=True).start()
+
     def close(self) -> None:
         """Close and unmap. Arrays handed out as views keep the mapping until they are gone."""
         self._close_file()
         with suppress(BufferError):
             self._map.close()
+
+
+def _read_ahead(file: int, size: int) -> None:
+    """Ask for a file bit by bit: of a longer stretch, Linux reads only the beginning."""
+    with os.fdopen(file, "rb"), suppress(OSError):
+        for start in range(0, size, READ_AHEAD):
+            os.posix_fadvise(file, start, READ_AHEAD, os.POSIX_FADV_WILLNEED)
 
 
 class GGUF:
@@ -172,6 +201,11 @@ class GGUF:
     def element_type(self, key: str) -> ValueType:
         """The element type of an array. Raises GGUFError when the key is absent or no array."""
         return self.metadata.element_type(key)
+
+    def expect_reads(self) -> None:
+        """Tell the system that all tensors are about to be read, so that it begins at once."""
+        for file in self._files:
+            file.expect_reads()
 
     def close(self) -> None:
         """Close the file. Arrays handed out as views stay good."""

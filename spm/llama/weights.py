@@ -63,6 +63,7 @@ def load_weights(
     """
     required, optional = tensor_shapes(config)
     _check(gguf, required, optional)
+    gguf.expect_reads()
     total, read = sum(tensor.nbytes for tensor in gguf.tensors.values()), 0
 
     def load(name: str, form: Callable[[Tensor], Array]) -> Array:

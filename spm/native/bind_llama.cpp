@@ -96,6 +96,7 @@ void bind_llama(nb::module_& m) {
       .def("pack", [](Engine& engine, Matrix& matrix, size_t first_row, Bytes bytes) {
         engine.pack(matrix, first_row, {bytes.data(), bytes.size()});
       }, "matrix"_a, "first_row"_a, "bytes"_a, Free())
+      .def("pack_file", &Engine::pack_file, "matrix"_a, "file"_a, "offset"_a, Free())
       .def("kv_store", [](Engine& engine, int kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
         return engine.kv_store(Kept(kept), n_layers, n_kv_heads, head_dim);
       }, "kept"_a, "n_layers"_a, "n_kv_heads"_a, "head_dim"_a)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError, brief
+from spm.errors import ModelError, brief, one_line
 from spm.gguf import Tensor, TensorType, dequantize
 from spm.gguf.integers import as_integers, has_integers
 from spm.llama.ops import Array, Float32, Ids, KVStore, Matrix, Segment
@@ -32,7 +32,15 @@ DIRECT: Final = frozenset(
 )
 INTEGERS: Final = 1000  # the kernels' own type: 16 int8 behind the float32 that they are times
 INTEGER_BLOCK: Final = np.dtype([("scale", "<f4"), ("q", "i1", 16)])
+KERNELS: Final = {  # SPM_ISA -> the table's name (kernels.cpp)
+    "avx512": "AVX-512 VNNI",
+    "avxvnni": "AVX-VNNI",
+    "avx2": "AVX2",
+    "neon": "NEON dot product",
+    "portable": "portable",
+}
 KEPT: Final = {"f32": 0, "f16": 1, "q8_0": 2}  # kernels.hpp, Kept
+FIRST_ANGLES: Final = 256  # positions; doubled whenever they run out
 CHUNK: Final = 4 << 20  # bytes that are read at a time
 
 
@@ -55,8 +63,10 @@ class NativeOps:
         assert core is not None
         if kv not in KEPT:
             raise ModelError(f"kv: found {brief(kv)}, expected 'f16', 'f32' or 'q8_0'")
-        engine: Any = core.LlamaEngine(threads or default_threads(), kernels)
+        table = kernels or _kernels_asked_for()
+        engine: Any = core.LlamaEngine(threads or default_threads(), table)
         self.engine, self._kept, self._mapped = engine, KEPT[kv], mapped
+        self._angles: dict[Any, tuple[Any, int]] = {}
         # What needs no word of Python goes to the core directly.
         self.embed: Callable[[Matrix, Ids], Array] = engine.embed
         self.take: Callable[[Array, Ids], Array] = engine.take
@@ -69,7 +79,8 @@ class NativeOps:
     def describe(self) -> str:
         """What runs, for people."""
         threads = self.engine.threads
-        return f"native, {self.engine.kernels}, {threads} thread{'s' if threads > 1 else ''}"
+        plural, mapped = "s" if threads > 1 else "", ", weights mapped" if self._mapped else ""
+        return f"native, {self.engine.kernels}, {threads} thread{plural}{mapped}"
 
     def vector(self, tensor: Tensor) -> Array:
         """One row of float32."""
@@ -82,8 +93,14 @@ class NativeOps:
         bytes for 16 weights; the few that are neither become float32.
         """
         rows, cols = tensor.shape
-        if self._mapped and tensor.type in DIRECT:
+        if tensor.type in DIRECT and self._mapped:
             return self.engine.mapped_matrix(tensor.type, rows, cols, tensor.data)
+        if tensor.type in DIRECT:
+            matrix = self.engine.matrix(tensor.type, rows, cols, tensor.nbytes // rows)
+            if not self.engine.pack_file(matrix, tensor.descriptor(), tensor.offset):
+                tensor.row_bytes(0, rows)  # the reader knows what to say
+                raise ModelError(f"{one_line(tensor.path)}: tensor {tensor.name}: cannot be read")
+            return matrix
         kind, convert = _form(tensor.type)
         row_bytes = convert(tensor.row_bytes(0, 1), (1, cols)).nbytes
         matrix = self.engine.matrix(kind, rows, cols, row_bytes)
@@ -99,10 +116,16 @@ class NativeOps:
     def angles(
         self, positions: Ids, head_dim: int, theta: float, scale: float, freqs: Array | None
     ) -> Array:
-        """The specification's cosines and sines, alternating: (T, head_dim)."""
-        of_pairs = None if freqs is None else freqs.numpy[0]
-        pairs = numpy_ops.angles(positions, head_dim, theta, scale, of_pairs)
-        return self.engine.rows(np.stack(pairs, axis=-1).reshape(len(positions), head_dim))
+        """The specification's cosines and sines, alternating: (T, head_dim), from a table."""
+        key = (head_dim, theta, scale, freqs)
+        table, length = self._angles.get(key, (None, 0))
+        if (needed := int(positions.max()) + 1) > length:
+            length = max(2 * length, needed, FIRST_ANGLES)
+            of_pairs = None if freqs is None else freqs.numpy[0]
+            pairs = numpy_ops.angles(np.arange(length), head_dim, theta, scale, of_pairs)
+            table = self.engine.rows(np.stack(pairs, axis=-1).reshape(length, head_dim))
+            self._angles[key] = table, length
+        return self.engine.take(table, positions)
 
     def attention(
         self,
@@ -136,6 +159,18 @@ def built() -> bool:
     return core is not None and hasattr(core, "LlamaEngine")
 
 
+def _kernels_asked_for() -> str:
+    """The table that SPM_ISA names, as for the encoder; nothing where the best is wanted."""
+    assert core is not None
+    wanted = os.environ.get("SPM_ISA")
+    if wanted is None:
+        return ""
+    there = [name for name, table in KERNELS.items() if table in core.llama_kernels()]
+    if wanted not in there:
+        raise ModelError(f"SPM_ISA is {wanted!r}, expected {' or '.join(there)} on this machine")
+    return KERNELS[wanted]
+
+
 def default_threads() -> int:
     """As many as this process may run on at once."""
     if hasattr(os, "sched_getaffinity"):
@@ -148,8 +183,6 @@ Convert = Callable[[npt.NDArray[np.uint8], tuple[int, int]], npt.NDArray[np.uint
 
 def _form(kind: TensorType) -> tuple[int, Convert]:
     """The kernels' number for a type, and what turns rows of the file into rows for them."""
-    if kind in DIRECT:
-        return kind, lambda data, shape: data
     if has_integers(kind):
         return INTEGERS, lambda data, shape: _integer_blocks(kind, data, shape)
     return TensorType.F32, lambda data, shape: _bytes(dequantize(kind, data, shape))

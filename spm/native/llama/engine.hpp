@@ -1,7 +1,10 @@
 // The operations of ops/__init__.py on one processor: kernels, threads, and memory for what passes between them.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <span>
 #include <stdexcept>
 
@@ -43,6 +46,22 @@ class Engine {
     in_parts(panels, 1, [&](size_t from, size_t to, size_t) {
       for (size_t i = from; i < to; i++) matrix.pack(first + i, source.data() + i * matrix.panel_bytes());
     });
+  }
+
+  // All rows, out of an open file from byte `offset` on. False if the file ends before they do, or cannot be read.
+  bool pack_file(Matrix& matrix, int file, uint64_t offset) {
+    require(!matrix.is_mapped(), "rows to pack");
+    std::atomic<bool> whole = true;
+    in_parts(matrix.panels(), 1, [&](size_t from, size_t to, size_t thread) {
+      uint8_t* rows = scratch(thread, matrix.panel_bytes());
+      for (size_t i = from; i < to && whole; i++) {
+        if (read_all(file, rows, matrix.rows_of(i) * matrix.row_bytes, offset + i * matrix.panel_bytes()))
+          matrix.pack(i, rows);
+        else
+          whole = false;
+      }
+    });
+    return whole;
   }
 
   Rows embed(const Matrix& matrix, std::span<const int64_t> ids) {
@@ -145,18 +164,22 @@ class Engine {
   static constexpr size_t kMappedPanels = 2;
   static constexpr size_t kPartBytes = 64 << 10;  // of weights: a part worth taking
   static constexpr size_t kFewRows = 8;           // below, a row by itself is no work to share
+  static constexpr size_t kMostSmallParts = 1 << 15;
 
   static void require(bool right, const char* what) {
     if (!right) throw std::invalid_argument(std::string("the compiled core refuses ") + what);
   }
 
-  // job(from, to, thread) over 0 .. n in parts of a multiple of `unit`, a few for each thread.
+  // job(from, to, thread) over 0 .. n, in parts of a multiple of `unit`: first one for each thread, that are half
+  // of all, then small ones, so that nobody waits long for the last.
   template <class Job>
   void in_parts(size_t n, size_t unit, const Job& job) {
-    const size_t least = (n + 4 * threads() - 1) / (4 * threads());
-    const size_t size = std::max(rounded_up(std::max<size_t>(least, 1), unit), (n + Pool::kMostParts - 1) / Pool::kMostParts);
-    pool_.run((n + size - 1) / size, [&](size_t part, size_t thread) {
-      job(part * size, std::min(n, (part + 1) * size), thread);
+    const size_t large = n / (2 * threads()) / unit * unit, rest = n - large * threads();
+    const size_t size = rounded_up(std::max((rest + 4 * threads() - 1) / (4 * threads()), rest / kMostSmallParts + 1), unit);
+    const size_t first = large ? threads() : 0;
+    pool_.run(first + (rest + size - 1) / size, [&](size_t part, size_t thread) {
+      const size_t from = part < first ? part * large : first * large + (part - first) * size;
+      job(from, std::min(n, from + (part < first ? large : size)), thread);
     });
   }
 
@@ -186,6 +209,16 @@ class Engine {
   void for_heads(const std::vector<Segment>& segments, size_t heads, const Job& job);
 
   RoundedRows round(const Rows& x);
+  static bool read_all(int file, uint8_t* to, size_t bytes, uint64_t offset) {
+    while (bytes) {
+      const ssize_t found = pread(file, to, bytes, off_t(offset));
+      if (found < 0 && errno == EINTR) continue;
+      if (found <= 0) return false;
+      to += found, bytes -= size_t(found), offset += uint64_t(found);
+    }
+    return true;
+  }
+
   static void add_bias(Rows& y, const Rows& bias, size_t from, size_t to) {
     for (size_t t = 0; t < y.T; t++)
       for (size_t i = from; i < to; i++) y.row(t)[i] += bias.row(0)[i];

@@ -42,12 +42,13 @@ class Matrix {
     return space;
   }
 
- private:
+  // How many rows panel i has, and the first of them.
   size_t rows_of(size_t panel) const {
     const size_t first = panel * kernels_->lanes;
     return rows - first < kernels_->lanes ? rows - first : kernels_->lanes;
   }
 
+ private:
   const Kernels* kernels_;
   Memory packed_;
   const uint8_t* mapped_ = nullptr;

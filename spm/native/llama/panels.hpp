@@ -10,7 +10,7 @@ template <class Q>
 void pack_blocks(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* panel) {
   constexpr size_t words = Q::kBytes / 4;                // the scale that is taken out fills half a word
   constexpr size_t words_at = Q::kHalfAt == 0 ? 2 : 0;  // in the block of the file
-  memset(panel, 0, kLanes * row_bytes);
+  if (rows < kLanes) memset(panel, 0, kLanes * row_bytes);
   for (size_t at = 0; at < row_bytes; at += Q::kBytes, panel += kLanes * Q::kBytes) {
     for (size_t row = 0; row < rows; row++) {
       const uint8_t* block = source + row * row_bytes + at;
@@ -23,7 +23,7 @@ void pack_blocks(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* 
 
 template <class W>
 void pack_floats(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* panel) {
-  memset(panel, 0, kLanes * row_bytes);
+  if (rows < kLanes) memset(panel, 0, kLanes * row_bytes);
   for (size_t at = 0; at < row_bytes; at += W::kBytes, panel += kLanes * W::kBytes)
     for (size_t row = 0; row < rows; row++)
       memcpy(panel + W::kBytes * row, source + row * row_bytes + at, W::kBytes);
