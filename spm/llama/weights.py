@@ -13,15 +13,7 @@ from typing import TypeAlias
 from spm.errors import ModelError, one_line
 from spm.gguf import GGUF, Tensor
 from spm.llama.config import LlamaConfig
-from spm.llama.ops import Array, Matrix, Ops
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """y = x · weightᵀ + bias."""
-
-    weight: Matrix  # (out, in)
-    bias: Array | None  # (out,); most Llamas have none
+from spm.llama.ops import Array, Linear, Matrix, Ops
 
 
 @dataclass(frozen=True, eq=False)
