@@ -19,13 +19,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 from spm.gguf import GGUF
 from spm.llama.cache import KVCache
 from spm.llama.config import LlamaConfig, read_config
 from spm.llama.ops import Angles, Array, Float32, Ops, Segment, choose
 from spm.llama.weights import Layer, Progress, Weights, load_weights
 
+MAX_THREADS = 256
 BATCH = 512  # rows per pass: bounds what a pass takes beside the weights, as llama.cpp's n_ubatch
 
 Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
@@ -92,10 +93,10 @@ class Llama:
         it is, and spend less memory and several times the time. `progress(read, total)` is told the
         bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
         Llama this package computes exactly, for a back end that is not there or has no such option,
-        and for threads below 1.
+        and for threads out of range.
         """
-        if threads is not None and threads < 1:
-            raise ModelError(f"threads: found {threads}, expected at least 1")
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise ModelError(f"threads: found {brief(threads)}, expected 1 to {MAX_THREADS}")
         chosen = choose(backend, threads, kv, mapped)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:
