@@ -58,7 +58,7 @@ class NativeOps:
         if not built():
             raise ModelError(
                 "backend 'native': this installation has no compiled kernels, "
-                "expected a build with GCC or Clang"
+                "expected a build by GCC or Clang, on Linux or macOS"
             )
         assert core is not None
         if kv not in KEPT:

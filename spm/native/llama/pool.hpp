@@ -21,6 +21,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace spm::llama {
@@ -73,12 +74,14 @@ class Pool {
   void survive_fork() {
     if (process_ == getpid()) return;
     std::lock_guard lock(serving_);
-    for (std::thread& other : others_) other.detach();  // of the parent: there is nothing here to join
-    others_.clear();
+    leave_threads_behind();
     start();
   }
 
  private:
+  // In a child there is nothing to join, and systems that notice refuse to detach it: nobody may touch them again.
+  void leave_threads_behind() { new std::vector<std::thread>(std::exchange(others_, {})); }
+
   void start() {
     process_ = getpid();
     for (size_t thread = 1; thread < threads_; thread++) {
@@ -91,10 +94,7 @@ class Pool {
   }
 
   void stop() {
-    if (process_ != getpid()) {
-      for (std::thread& other : others_) other.detach();
-      return;
-    }
+    if (process_ != getpid()) return leave_threads_behind();
     ending_.store(true);
     number_.fetch_add(1);
     number_.notify_all();
