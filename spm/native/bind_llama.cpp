@@ -56,12 +56,12 @@ Rows keys(Engine& engine, const KVStore& store, size_t layer, size_t n) {
   return found;
 }
 
-Matrix new_matrix(Engine& engine, int type, size_t rows, size_t cols, size_t row_bytes) {
-  return Matrix(engine.kernels, Type(type), rows, cols, row_bytes);
+Matrix new_matrix(Engine& engine, int type, size_t rows, size_t cols) {
+  return Matrix(engine.kernels, Type(type), rows, cols);
 }
 
 Matrix mapped_matrix(Engine& engine, int type, size_t rows, size_t cols, Bytes bytes) {
-  return Matrix(engine.kernels, Type(type), rows, cols, bytes.size() / rows, bytes.data());
+  return Matrix(engine.kernels, Type(type), rows, cols, std::span(bytes.data(), bytes.size()));
 }
 
 // weights: a sequence of (matrix, bias or None).
@@ -108,7 +108,7 @@ void bind_llama(nb::module_& m) {
       .def_prop_ro("lanes", [](const Engine& engine) { return engine.kernels.lanes; })
       .def_prop_ro("threads", &Engine::threads)
       .def("rows", &rows_of, "numbers"_a)
-      .def("matrix", &new_matrix, "type"_a, "rows"_a, "cols"_a, "row_bytes"_a)
+      .def("matrix", &new_matrix, "type"_a, "rows"_a, "cols"_a)
       .def("mapped_matrix", &mapped_matrix, "type"_a, "rows"_a, "cols"_a, "bytes"_a, nb::keep_alive<0, 5>())
       .def("pack", [](Engine& engine, Matrix& matrix, size_t first_row, Bytes bytes) {
         engine.pack(matrix, first_row, {bytes.data(), bytes.size()});

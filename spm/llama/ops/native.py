@@ -97,14 +97,13 @@ class NativeOps:
         if tensor.type in DIRECT and self._mapped:
             return self.engine.mapped_matrix(tensor.type, rows, cols, tensor.data)
         if tensor.type in DIRECT:
-            matrix = self.engine.matrix(tensor.type, rows, cols, tensor.nbytes // rows)
+            matrix = self.engine.matrix(tensor.type, rows, cols)
             if not self.engine.pack_file(matrix, tensor.descriptor(), tensor.offset):
                 tensor.row_bytes(0, rows)  # the reader knows what to say
                 raise ModelError(f"{one_line(tensor.path)}: tensor {tensor.name}: cannot be read")
             return matrix
         kind, convert = _form(tensor.type)
-        row_bytes = convert(tensor.row_bytes(0, 1), (1, cols)).nbytes
-        matrix = self.engine.matrix(kind, rows, cols, row_bytes)
+        matrix = self.engine.matrix(kind, rows, cols)
         for start, stop in _slices(rows, tensor.nbytes // rows, self.engine.lanes):
             data = convert(tensor.row_bytes(start, stop), (stop - start, cols))
             self.engine.pack(matrix, start, data)

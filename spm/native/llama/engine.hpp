@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
+#include <mutex>
 #include <span>
-#include <stdexcept>
 
+#include "checks.hpp"
 #include "kernels.hpp"
 #include "kv_store.hpp"
 #include "matrix.hpp"
@@ -29,24 +31,25 @@ struct Weights {
 
 class Engine {
  public:
+  static constexpr size_t kMostThreads = 4096;
+
   Engine(const Kernels& kernels, size_t threads)
-      : kernels(kernels), pool_(std::max<size_t>(threads, 1)), scratch_(pool_.threads()),
-        recycler_(std::make_shared<Recycler>()) {}
+      : kernels(kernels), pool_(checked(threads)), scratch_(threads), recycler_(std::make_shared<Recycler>()) {}
 
   const Kernels& kernels;
   size_t threads() const { return pool_.threads(); }
   Rows rows(size_t T, size_t n) { return Rows(*recycler_, T, n); }
 
   KVStore kv_store(Kept kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
-    pool_.survive_fork();
     return KVStore(kernels.lanes, kept, n_layers, n_kv_heads, head_dim);
   }
 
   // Rows first_row, first_row + 1, ... of the file to their panels: whole panels, or up to the last row.
   void pack(Matrix& matrix, size_t first_row, std::span<const uint8_t> source) {
-    const size_t first = first_row / kernels.lanes;
+    const size_t first = first_row / kernels.lanes, rows = source.size() / matrix.row_bytes;
     require(!matrix.is_mapped() && first_row % kernels.lanes == 0 && source.size() % matrix.row_bytes == 0 &&
-                first_row + source.size() / matrix.row_bytes <= matrix.rows,
+                first_row <= matrix.rows && rows <= matrix.rows - first_row &&
+                (rows % kernels.lanes == 0 || rows == matrix.rows - first_row),
             "rows to pack");
     const size_t panels = (source.size() + matrix.panel_bytes() - 1) / matrix.panel_bytes();
     in_parts(panels, 1, [&](size_t from, size_t to, size_t) {
@@ -71,6 +74,7 @@ class Engine {
   }
 
   Rows embed(const Matrix& matrix, std::span<const int64_t> ids) {
+    pool_.survive_fork();  // every pass begins here
     for (int64_t id : ids) require(id >= 0 && size_t(id) < matrix.rows, "an id");
     Rows y = rows(ids.size(), matrix.cols);
     in_parts(y.T, 4, [&](size_t from, size_t to, size_t thread) {
@@ -95,8 +99,9 @@ class Engine {
   std::vector<Rows> linears(Rows& x, std::span<const Weights> weights) {
     std::vector<Rows> products;
     std::vector<size_t> ends;  // of each matrix's panels, were all matrices one
+    require(!weights.empty(), "no weights");
     for (const auto& [w, bias] : weights) {
-      require(x.n == w->cols && (!bias || bias->n == w->rows), "a product's shapes");
+      require(x.n == w->cols && (!bias || (bias->T == 1 && bias->n == w->rows)), "a product's shapes");
       if (!w->floating() && !x.rounded) x.rounded = round(x);
       products.push_back(rows(x.T, w->rows));
       ends.push_back(w->panels() + (ends.empty() ? 0 : ends.back()));
@@ -128,7 +133,7 @@ class Engine {
   }
 
   Rows rms_norm(const Rows& x, const Rows& weight, float eps) {
-    require(weight.n == x.n, "a norm's shapes");
+    require(weight.T == 1 && weight.n == x.n, "a norm's shapes");
     return by_row(x, x.n, [&](size_t t, float* y) { kernels.rms_norm(x.row(t), weight.row(0), eps, x.n, y); });
   }
 
@@ -139,7 +144,7 @@ class Engine {
 
   // angles (T, head_dim): a cosine and a sine for each pair.
   Rows rope(const Rows& x, const Rows& angles) {
-    require(angles.T == x.T && angles.n % 2 == 0 && x.n % angles.n == 0, "angles' shapes");
+    require(angles.T == x.T && angles.n && angles.n % 2 == 0 && x.n % angles.n == 0, "angles' shapes");
     return by_row(x, x.n, [&](size_t t, float* y) { kernels.rope(x.row(t), angles.row(t), x.n / angles.n, angles.n, y); });
   }
 
@@ -147,22 +152,24 @@ class Engine {
     require(!segments.empty(), "a segment");
     const size_t d = segments[0].store->head_dim, K = segments[0].store->n_kv_heads, group = q.n / (K * d);
     size_t rows_in_all = 0;
+    bool one_row_each = true;
     for (const Segment& s : segments) {
       require(layer < s.store->layers() && s.store->head_dim == d && s.store->n_kv_heads == K &&
-                  s.start + s.T <= s.store->capacity(),
+                  s.T <= s.store->capacity() && s.start <= s.store->capacity() - s.T,
               "a segment's store");
       rows_in_all += s.T;
+      one_row_each &= s.T <= 1;
     }
     require(q.T == rows_in_all && k.T == q.T && v.T == q.T && k.n == K * d && v.n == k.n && q.n == group * K * d,
             "attention's shapes");
     const auto keep = [&](const Segment& s, size_t head, size_t t, size_t row) {
       kernels.keep(s.store->head(layer, head), s.start + t, k.row(row) + head * d, v.row(row) + head * d);
     };
-    if (q.T > segments.size())
+    if (!one_row_each)
       for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t) { keep(s, head, t, row); });
     Rows y = rows(q.T, q.n);
     for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t thread) {
-      if (q.T == segments.size()) keep(s, head, t, row);  // one row each: nobody else needs what it keeps
+      if (one_row_each) keep(s, head, t, row);  // nobody else needs what it keeps
       const size_t n = s.start + t + 1, at = head * group * d;
       float* scores = reinterpret_cast<float*>(scratch(thread, 8 * rounded_up(n, kMostLanes) * sizeof(float)));
       kernels.attend(s.store->head(layer, head), n, q.row(row) + at, group, y.row(row) + at, scores);
@@ -176,21 +183,31 @@ class Engine {
   static constexpr size_t kFewRows = 8;           // below, a row by itself is no work to share
   static constexpr size_t kMostSmallParts = 1 << 15;
 
-  static void require(bool right, const char* what) {
-    if (!right) throw std::invalid_argument(std::string("the compiled core refuses ") + what);
+  static size_t checked(size_t threads) {
+    require(threads >= 1 && threads <= kMostThreads, "so many threads");
+    return threads;
   }
 
   // job(from, to, thread) over 0 .. n, in parts of a multiple of `unit`: first one for each thread, that are half
-  // of all, then small ones, so that nobody waits long for the last.
+  // of all, then small ones, so that nobody waits long for the last. What a job throws is thrown here, once all is
+  // over: memory may run out in any of them.
   template <class Job>
   void in_parts(size_t n, size_t unit, const Job& job) {
     const size_t large = n / (2 * threads()) / unit * unit, rest = n - large * threads();
     const size_t size = rounded_up(std::max((rest + 4 * threads() - 1) / (4 * threads()), rest / kMostSmallParts + 1), unit);
     const size_t first = large ? threads() : 0;
+    std::mutex failing;
+    std::exception_ptr failure;
     pool_.run(first + (rest + size - 1) / size, [&](size_t part, size_t thread) {
       const size_t from = part < first ? part * large : first * large + (part - first) * size;
-      job(from, std::min(n, from + (part < first ? large : size)), thread);
+      try {
+        job(from, std::min(n, from + (part < first ? large : size)), thread);
+      } catch (...) {
+        std::lock_guard lock(failing);
+        failure = std::current_exception();
+      }
     });
+    if (failure) std::rethrow_exception(failure);
   }
 
   // An even number, so that panels are unpacked in pairs.

@@ -17,6 +17,33 @@ enum class Type : int {
   integers = 1000,  // 16 int8 and the float32 they are multiplied with, 20 bytes: what the other types unpack to
 };
 
+// How many weights a block of a type holds, in how many bytes of a file; 0 for what is no type.
+struct Layout {
+  size_t values, bytes;
+};
+
+constexpr Layout layout_of(Type type) {
+  switch (type) {
+    case Type::f32: return {1, 4};
+    case Type::f16: return {1, 2};
+    case Type::bf16: return {1, 2};
+    case Type::q4_0: return {32, 18};
+    case Type::q4_1: return {32, 20};
+    case Type::q5_0: return {32, 22};
+    case Type::q5_1: return {32, 24};
+    case Type::q8_0: return {32, 34};
+    case Type::iq4_nl: return {32, 18};
+    case Type::q2_k: return {256, 84};
+    case Type::q3_k: return {256, 110};
+    case Type::q4_k: return {256, 144};
+    case Type::q5_k: return {256, 176};
+    case Type::q6_k: return {256, 210};
+    case Type::iq4_xs: return {256, 136};
+    case Type::integers: return {16, 20};
+  }
+  return {0, 0};
+}
+
 // Numbers in float32, one row for each position, `stride` apart.
 struct Floats {
   const float* data;

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cstring>
-#include <stdexcept>
+#include <span>
 
+#include "checks.hpp"
 #include "kernels.hpp"
 #include "memory.hpp"
 
@@ -13,20 +14,23 @@ namespace spm::llama {
 class Matrix {
  public:
   // Room for panels; `pack` fills them.
-  Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols, size_t row_bytes)
-      : type(type), rows(rows), cols(cols), row_bytes(row_bytes), kernels_(&kernels),
-        packed_(allocate(panels() * panel_bytes())) {}
+  Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols)
+      : type(type), rows(rows), cols(cols), row_bytes(bytes_of_row(type, rows, cols)), kernels_(&kernels),
+        packed_(allocate(times(panels(), panel_bytes()))) {}
 
-  // Weights that stay in `mapped`, rows * row_bytes of a file's own.
-  Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols, size_t row_bytes, const uint8_t* mapped)
-      : type(type), rows(rows), cols(cols), row_bytes(row_bytes), kernels_(&kernels), mapped_(mapped) {}
+  // Weights that stay in `mapped`, which are the file's own rows.
+  Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols, std::span<const uint8_t> mapped)
+      : type(type), rows(rows), cols(cols), row_bytes(bytes_of_row(type, rows, cols)), kernels_(&kernels),
+        mapped_(mapped.data()) {
+    require(mapped.size() == times(rows, row_bytes), "bytes that are not a matrix's");
+  }
 
   Type type;
   size_t rows, cols, row_bytes;
 
   bool floating() const { return type == Type::f32 || type == Type::f16 || type == Type::bf16; }
-  size_t panels() const { return (rows + kernels_->lanes - 1) / kernels_->lanes; }
-  size_t panel_bytes() const { return kernels_->lanes * row_bytes; }
+  size_t panels() const { return (rows - 1) / kernels_->lanes + 1; }
+  size_t panel_bytes() const { return times(kernels_->lanes, row_bytes); }
   bool is_mapped() const { return mapped_; }
 
   // Packs panel i out of the file's rows, of which `source` holds the panel's own.
@@ -49,6 +53,12 @@ class Matrix {
   }
 
  private:
+  static size_t bytes_of_row(Type type, size_t rows, size_t cols) {
+    const Layout layout = layout_of(type);
+    require(layout.values && rows && cols && cols % layout.values == 0, "a matrix's shape");
+    return times(cols / layout.values, layout.bytes);
+  }
+
   const Kernels* kernels_;
   Memory packed_;
   const uint8_t* mapped_ = nullptr;

@@ -32,6 +32,7 @@ using Memory = std::unique_ptr<uint8_t[], Release>;
 inline Memory allocate(size_t bytes) {
   if (bytes < kHugePage / 2) return Memory(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(64))));
   const size_t mapped = bytes + kHugePage;  // what is not touched costs nothing
+  if (mapped < bytes) throw std::bad_alloc();
   void* mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(mapping) + kHugePage - 1) & ~(kHugePage - 1);
@@ -40,7 +41,8 @@ inline Memory allocate(size_t bytes) {
   return Memory(data, Release{mapping, mapped});
 }
 
-// Keeps what is given back, up to a bound, and gives it out again.
+// Keeps what is given back, up to a bound, and gives it out again. Who finds it busy goes without: nobody waits, not
+// even after a fork that left it locked for ever.
 class Recycler : public std::enable_shared_from_this<Recycler> {
  public:
   static constexpr size_t kMostKept = 96 << 20;
@@ -62,7 +64,8 @@ class Recycler : public std::enable_shared_from_this<Recycler> {
 
   // The least that is enough, unless it is more than twice as much.
   Block take(size_t bytes) {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) return {bytes, allocate(bytes)};
     size_t best = kept_.size();
     for (size_t i = 0; i < kept_.size(); i++)
       if (kept_[i].size >= bytes && kept_[i].size <= 2 * bytes + 4096 &&
@@ -77,8 +80,8 @@ class Recycler : public std::enable_shared_from_this<Recycler> {
   }
 
   void give(Block block) {
-    std::lock_guard lock(mutex_);
-    if (bytes_ + block.size > kMostKept) return;
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock || bytes_ + block.size > kMostKept) return;
     bytes_ += block.size;
     kept_.push_back(std::move(block));
   }

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -34,24 +35,35 @@ inline void rest() {
 #endif
 }
 
-class Pool {
+class Crew {
  public:
-  static constexpr size_t kMostParts = 0xffff;
-
   // `threads` with the caller's. Where the system gives fewer, these must do.
-  explicit Pool(size_t threads) : threads_(threads) { start(); }
+  explicit Crew(size_t threads) : threads(threads), process(getpid()) {
+    others_.reserve(threads - 1);
+    for (size_t thread = 1; thread < threads; thread++) {
+      try {
+        others_.emplace_back([this, thread] { serve(thread); });
+      } catch (const std::system_error&) {
+        break;
+      }
+    }
+  }
 
-  ~Pool() { stop(); }
-  Pool(const Pool&) = delete;
+  ~Crew() {
+    ending_.store(true);
+    number_.fetch_add(1);
+    number_.notify_all();
+    for (std::thread& other : others_) other.join();
+  }
+  Crew(const Crew&) = delete;
 
-  size_t threads() const { return threads_; }
+  const size_t threads;
+  const pid_t process;
 
-  // Calls job(part, thread) for each part < parts, at most kMostParts, and returns when all are done. Of threads
-  // that call at once, one is served after the other. A job may not throw.
   template <class Job>
   void run(size_t parts, const Job& job) {
     std::lock_guard lock(serving_);
-    if (parts == 1 || others_.empty()) {
+    if (parts <= 1 || others_.empty()) {
       for (size_t part = 0; part < parts; part++) job(part, size_t(0));
       return;
     }
@@ -70,37 +82,7 @@ class Pool {
     }
   }
 
-  // A fork leaves the threads behind: the child starts its own.
-  void survive_fork() {
-    if (process_ == getpid()) return;
-    std::lock_guard lock(serving_);
-    leave_threads_behind();
-    start();
-  }
-
  private:
-  // In a child there is nothing to join, and systems that notice refuse to detach it: nobody may touch them again.
-  void leave_threads_behind() { new std::vector<std::thread>(std::exchange(others_, {})); }
-
-  void start() {
-    process_ = getpid();
-    for (size_t thread = 1; thread < threads_; thread++) {
-      try {
-        others_.emplace_back([this, thread] { serve(thread); });
-      } catch (const std::system_error&) {
-        break;
-      }
-    }
-  }
-
-  void stop() {
-    if (process_ != getpid()) return leave_threads_behind();
-    ending_.store(true);
-    number_.fetch_add(1);
-    number_.notify_all();
-    for (std::thread& other : others_) other.join();
-  }
-
   void serve(size_t thread) {
     uint32_t seen = 0;
     while (true) {
@@ -136,8 +118,6 @@ class Pool {
     }
   }
 
-  size_t threads_;
-  pid_t process_ = 0;
   std::mutex serving_;
   std::vector<std::thread> others_;
   std::atomic<bool> ending_ = false;
@@ -146,6 +126,40 @@ class Pool {
   alignas(64) std::atomic<uint64_t> ticket_ = 0;
   alignas(64) std::atomic<uint32_t> number_ = 0;
   alignas(64) std::atomic<size_t> done_ = 0;
+};
+
+class Pool {
+ public:
+  static constexpr size_t kMostParts = 0xffff;
+
+  explicit Pool(size_t threads) : crew_(new Crew(threads)) {}
+  ~Pool() {
+    if (ours(crew_)) delete crew_.load();
+  }
+  Pool(const Pool&) = delete;
+
+  size_t threads() const { return crew_.load()->threads; }
+
+  // Calls job(part, thread) for each part < parts, at most kMostParts, and returns when all are done. Of threads
+  // that call at once, one is served after the other. A job may not throw.
+  template <class Job>
+  void run(size_t parts, const Job& job) {
+    crew_.load()->run(parts, job);
+  }
+
+  // A fork leaves the threads behind, perhaps amid a job: the child begins with others. Those of the parent are not
+  // touched, not even detached: the child's own threads may have their handles by now.
+  void survive_fork() {
+    Crew* left = crew_.load();
+    if (ours(left)) return;
+    auto fresh = std::make_unique<Crew>(left->threads);
+    if (crew_.compare_exchange_strong(left, fresh.get())) fresh.release();
+  }
+
+ private:
+  static bool ours(const Crew* crew) { return crew->process == getpid(); }
+
+  std::atomic<Crew*> crew_;
 };
 
 }  // namespace spm::llama

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 
+#include "checks.hpp"
 #include "kernels.hpp"
 #include "memory.hpp"
 
@@ -21,7 +22,7 @@ struct RoundedRows {
 class Rows {
  public:
   Rows(Recycler& recycler, size_t T, size_t n)
-      : T(T), n(n), stride(rounded_up(n, kMostLanes)), memory_(recycler.get(T * stride * sizeof(float))) {}
+      : T(T), n(n), stride(rounded_up(n, kMostLanes)), memory_(recycler.get(times(T, times(stride, sizeof(float))))) {}
 
   size_t T, n, stride;
 
