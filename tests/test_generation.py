@@ -469,7 +469,9 @@ def test_a_seed_decides_the_ids(tmp_path: Path) -> None:
         ({"max_tokens": -1}, "max_tokens: found -1, expected an integer from 0"),
         ({"max_tokens": 1.5}, "max_tokens: found 1.5, expected"),
         ({"max_tokens": True}, "max_tokens: found True, expected"),
-        ({"stop": ["a", ""]}, "stop: found an empty string, expected at least one character"),
+        ({"stop": ["a", ""]}, "stop: found '', expected strings of a character or more"),
+        ({"stop": [b"a"]}, "stop: found b'a', expected strings of a character or more"),
+        ({"stop": 3}, "stop: found 3, expected a string or several"),
     ],
 )
 def test_a_bad_argument_is_named(options: dict[str, Any], message: str) -> None:

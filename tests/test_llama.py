@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spm.errors import ModelError
+from spm.errors import ModelError, SpmError
 from spm.gguf import GGUF, TensorType, Typed, ValueType, write_gguf
-from spm.llama import Llama, Sampling, generate_ids
+from spm.llama import KVCache, Llama, Sampling, generate_ids
 from spm.llama.ops import native
 from tools.small_llamas import CASES, IDS, metadata, requantise, tensors, write_case
 
@@ -351,6 +351,74 @@ def test_a_cache_of_another_model_is_refused(grouped: Llama, folder: Path, backe
 
     with pytest.raises(ModelError, match="cache: found one of another model"):
         grouped.forward([1], cache=other.new_cache())
+
+
+def test_a_cache_of_an_equal_model_is_refused_too(
+    grouped: Llama, folder: Path, backend: str
+) -> None:
+    twin = load(folder / "grouped.gguf", backend)
+
+    with pytest.raises(ModelError, match="cache: found one of another model"):
+        grouped.forward([1], cache=twin.new_cache())
+
+
+def test_a_cache_grows_for_one_at_a_time(grouped: Llama) -> None:
+    cache = grouped.new_cache()
+    refused: list[str] = []
+
+    def meanwhile(name: str, array: np.ndarray) -> None:
+        if name == "l_out-0":
+            with pytest.raises(ModelError) as caught:
+                grouped.forward([1], cache=cache)
+            refused.append(str(caught.value))
+
+    grouped.forward([1, 2], tap=meanwhile, cache=cache)
+
+    message = "cache: found it in use, expected one text and one thread at a time"
+    assert refused == [message]
+    with pytest.raises(ModelError, match=message):
+        grouped.step([([1], cache), ([2], cache)])
+    assert cache.length == 2
+
+
+def test_a_cache_whose_memory_ran_out_is_as_it_was(
+    grouped: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = grouped.new_cache()
+    grouped.forward(IDS[:64], cache=cache)
+    reserve, store = KVCache.reserve, cache.segment(0).store
+
+    class Full:
+        def grow(self, capacity: int, used: int) -> None:
+            raise MemoryError
+
+    monkeypatch.setattr(cache, "_store", Full())
+    with pytest.raises(MemoryError):
+        reserve(cache, 1)
+    monkeypatch.setattr(cache, "_store", store)
+
+    np.testing.assert_allclose(
+        grouped.forward(IDS)[64:], grouped.forward(IDS[64:], cache=cache), atol=2e-5, rtol=0
+    )
+
+
+def test_no_texts_are_no_step(grouped: Llama) -> None:
+    with pytest.raises(ModelError, match=r"^step: found no texts, expected at least one"):
+        grouped.step([])
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257, 10**30, 1.5, "2", True])
+def test_threads_out_of_range_are_named(threads: Any, folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"^threads: found .*, expected 1 to 256$"):
+        Llama.from_gguf(folder / "absent.gguf", threads=threads)
+
+
+def test_a_file_that_was_closed_is_named(folder: Path, backend: str) -> None:
+    gguf = GGUF.open(folder / "grouped.gguf")
+    gguf.close()
+
+    with pytest.raises(SpmError, match="the file has been closed"):
+        Llama.from_gguf(gguf, backend)
 
 
 @pytest.mark.parametrize("name", ["cuda", "", "nat\nive"])

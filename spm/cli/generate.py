@@ -66,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parse-special", action="store_true", help="read </s> and the like as special pieces"
     )
     parser.add_argument("--backend", default="auto", help="auto, mlx, native or numpy")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the native back end")
+    native = parser.add_argument_group("of the native back end")
+    native.add_argument("--threads", type=int, metavar="N", help="default: one for each core")
+    native.add_argument("--kv", help="how keys and values are kept: f16 (default), f32 or q8_0")
+    native.add_argument(
+        "--mapped", action="store_true", help="leave weights in the file: less memory, slower"
+    )
     sampling = parser.add_argument_group("sampling; temperature 0 is greedy")
     for name, default in vars(_DEFAULTS).items():
         option, about = "--" + name.replace("_", "-"), f"{_ABOUT[name]} (default {default})"
@@ -128,7 +133,14 @@ def _load(args: argparse.Namespace, status: Status) -> tuple[Tokenizer, Llama]:
     with GGUF.open(embedded_model() if args.model is None else args.model) as gguf:
         gguf.expect_reads()
         tok = Tokenizer.from_gguf(gguf)
-        model = Llama.from_gguf(gguf, args.backend, threads=args.threads, progress=status.loading)
+        model = Llama.from_gguf(
+            gguf,
+            args.backend,
+            threads=args.threads,
+            kv=args.kv,
+            mapped=args.mapped,
+            progress=status.loading,
+        )
     status.note(model.ops.describe())
     return tok, model
 

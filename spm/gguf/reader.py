@@ -147,7 +147,7 @@ class TensorFile:
 
     def expect_reads(self) -> None:
         """Have the system begin to read all of the file, in a thread of its own."""
-        if hasattr(os, "posix_fadvise") and not self._expected:
+        if hasattr(os, "posix_fadvise") and not (self._expected or self._file.closed):
             self._expected = True
             file = os.dup(self._file.fileno())
             reader = threading.Thread(

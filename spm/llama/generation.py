@@ -240,9 +240,11 @@ def _one_for_each(
 
 
 def _checked_stops(stop: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(stop, (str, Sequence)):
+        raise ModelError(f"stop: found {brief(stop)}, expected a string or several")
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if "" in stops:
-        raise ModelError("stop: found an empty string, expected at least one character")
+    if wrong := [each for each in stops if not isinstance(each, str) or not each]:
+        raise ModelError(f"stop: found {brief(wrong[0])}, expected strings of a character or more")
     return stops
 
 

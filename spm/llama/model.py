@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,7 +28,8 @@ from spm.llama.ops import Angles, Array, Float32, Ops, Segment, choose
 from spm.llama.weights import Layer, Progress, Weights, load_weights
 
 MAX_THREADS = 256
-BATCH = 512  # rows per pass: bounds what a pass takes beside the weights, as llama.cpp's n_ubatch
+BATCH = 512  # rows per pass, as llama.cpp's n_ubatch: bounds what a pass takes beside the weights.
+# In NumPy that includes attention weights, 4 * n_heads * BATCH bytes for each position kept.
 
 Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -67,7 +69,11 @@ class See:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Llama:
-    """A model ready to run. Holds no state: what a text has built up lives in its KVCache."""
+    """A model ready to run. Holds no state: what a text has built up lives in its KVCache.
+
+    Threads may share a model, each with caches of its own. It does not travel to other processes:
+    open it in each.
+    """
 
     config: LlamaConfig
     weights: Weights
@@ -89,13 +95,13 @@ class Llama:
         "numpy" keeps them as float32, "native" as quantised as the file has them, "mlx" too where
         it can; `print(model.ops.describe())` tells what runs. For the native back end: `threads`,
         as many as there are cores if not said; `kv`, how keys and values are kept, "f16" if not
-        said, "f32" or "q8_0"; `mapped`, to leave the weights in the file, which must then stay as
-        it is, and spend less memory and several times the time. `progress(read, total)` is told the
-        bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
+        said, "f32" or "q8_0"; `mapped`, to leave the weights in the file and spend less memory and
+        several times the time (a file that is cut short meanwhile then ends the process: SIGBUS).
+        `progress(read, total)` is told the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
         Llama this package computes exactly, for a back end that is not there or has no such option,
         and for threads out of range.
         """
-        if threads is not None and not 1 <= threads <= MAX_THREADS:
+        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
             raise ModelError(f"threads: found {brief(threads)}, expected 1 to {MAX_THREADS}")
         chosen = choose(backend, threads, kv, mapped)
         if not isinstance(source, GGUF):
@@ -114,35 +120,36 @@ class Llama:
     def new_cache(self) -> KVCache:
         """An empty cache: position 0 comes next."""
         c = self.config
-        return KVCache(c, self.ops.kv_store(c.n_layers, c.n_kv_heads, c.head_dim))
+        return KVCache(c, self.ops.kv_store(c.n_layers, c.n_kv_heads, c.head_dim), self)
 
     def forward(self, ids: Ids, tap: Tap | None = None, cache: KVCache | None = None) -> Float32:
         """ids (T,) -> logits float32 (T, V): row t scores every piece as the one after ids[t].
 
         With a `cache` the ids follow what it holds, and it holds them too afterwards. `tap(name,
         array)` is called with every stage as it is computed, to look and not to change; without
-        one, many ids are computed `BATCH` at a time. Raises ModelError for no ids, ids outside the
-        vocabulary, and ids beyond the context.
+        one, many ids are computed `BATCH` at a time, and a cache keeps each pass that was complete,
+        whatever ends the call. Raises ModelError for no ids, ids outside the vocabulary, ids beyond
+        the context, logits that are not finite, and a cache that is in use.
         """
-        part = self._part(ids, self.new_cache() if cache is None else cache)
-        passes = [[part]] if tap else [batch for batch, _ in _passes([part])]
         see = See(tap, self.ops)
-        return np.concatenate([self._logits(self._pass(batch, see), see) for batch in passes])
+        with self._parts([(ids, self.new_cache() if cache is None else cache)]) as parts:
+            passes = [parts] if tap else [batch for batch, _ in _passes(parts)]
+            return np.concatenate([self._logits(self._pass(batch, see), see) for batch in passes])
 
     def step(self, texts: Sequence[tuple[Ids, KVCache]]) -> Float32:
         """The logits (n, V) after the last id of each of n texts, which grow by their ids (T,).
 
         The texts share passes of up to `BATCH` rows, so that the weights are read once for all of
-        them. Raises ModelError as `forward` does, and for a cache that is there twice.
+        them. Raises ModelError as `forward` does, and for no texts.
         """
-        parts = [self._part(ids, cache) for ids, cache in texts]
-        if len({id(part.cache) for part in parts}) < len(parts):
-            raise ModelError("step: found the same cache twice, expected one for each text")
+        if not texts:
+            raise ModelError("step: found no texts, expected at least one")
         logits, see = [], See(None, self.ops)
-        for batch, ends in _passes(parts):
-            x = self._pass(batch, see)
-            if len(ends):
-                logits.append(self._logits(self.ops.take(x, ends), see))
+        with self._parts(texts) as parts:
+            for batch, ends in _passes(parts):
+                x = self._pass(batch, see)
+                if len(ends):
+                    logits.append(self._logits(self.ops.take(x, ends), see))
         return np.concatenate(logits)
 
     def _pass(self, parts: Sequence[Part], see: See) -> Array:
@@ -230,13 +237,21 @@ class Llama:
         see(f"ffn_swiglu-{i}", h)
         return self.ops.linear(h, *layer.ffn_down)  # (T, F) -> (T, D)
 
-    def _part(self, ids: Ids, cache: KVCache) -> Part:
-        """Checked ids, and room for them in a cache of this model."""
-        if cache.config != self.config:
-            raise ModelError("cache: found one of another model, expected one of this model")
-        rows = self._checked(ids)
-        cache.reserve(len(rows))
-        return Part(rows, cache)
+    @contextmanager
+    def _parts(self, texts: Sequence[tuple[Ids, KVCache]]) -> Iterator[list[Part]]:
+        """Checked ids, and room for them in caches of this model that nobody else uses."""
+        with ExitStack() as used:
+            parts = []
+            for ids, cache in texts:
+                if cache.model is not self:
+                    raise ModelError(
+                        "cache: found one of another model, expected one of this model"
+                    )
+                used.enter_context(cache.use())
+                rows = self._checked(ids)
+                cache.reserve(len(rows))
+                parts.append(Part(rows, cache))
+            yield parts
 
     def _checked(self, ids: Ids) -> Rows:
         """ids as an index array (T,), every one inside the vocabulary."""

@@ -56,12 +56,12 @@ class NativeOps:
         mapped: bool = False,
     ) -> None:
         if not built():
-            raise ModelError(
-                "backend 'native': this installation has no compiled kernels, "
-                "expected a build by GCC or Clang, on Linux or macOS"
-            )
+            off = os.environ.get("SPM_NATIVE") == "0"
+            found = "SPM_NATIVE is 0" if off else "this installation has no compiled kernels"
+            expected = "expected a build by GCC or Clang, on Linux or macOS"
+            raise ModelError(f"backend 'native': {found}, {expected}")
         assert core is not None
-        if kv not in KEPT:
+        if not isinstance(kv, str) or kv not in KEPT:
             raise ModelError(f"kv: found {brief(kv)}, expected 'f16', 'f32' or 'q8_0'")
         table = kernels or _kernels_asked_for()
         engine: Any = core.LlamaEngine(threads or default_threads(), table)

@@ -194,8 +194,8 @@ SPM_INLINE void store_halves(uint8_t* p, F32 x) {
 
 #endif
 
-// e^x to 2e-7 of itself, for x <= 88; what would be below 2^-126 is a power of two near it. 2^n is put together
-// from its bits, 2^f for f in [-1/2, 1/2] is a Taylor series.
+// e^x to 2e-7 of itself; infinite where a float32 cannot hold it, and below 2^-126 a power of two near that. 2^n is
+// put together from its bits, 2^f for f in [-1/2, 1/2] is a Taylor series.
 SPM_INLINE F32 exponential(F32 x) {
   F32 y = x * 1.44269504f;  // in powers of two
   y = y < -126.f ? all(-126.f) : y;
@@ -208,7 +208,8 @@ SPM_INLINE F32 exponential(F32 x) {
   p = fused(p, f, all(2.40226507e-1f));
   p = fused(p, f, all(6.93147181e-1f));
   p = fused(p, f, all(1.f));
-  return p * (F32)(((U32)n + 127u) << 23);
+  const F32 power = p * (F32)(((U32)n + 127u) << 23);
+  return x > 88.0f ? all(__builtin_inff()) : power;
 }
 
 }  // namespace
