@@ -2,9 +2,29 @@
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 namespace spm::llama {
+
+#if defined(__x86_64__)
+namespace {
+
+// Two that Clang's __builtin_cpu_supports knows only of late. Whether the system keeps their registers is said by
+// AVX2, which is asked for with them.
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+
+bool has_avx_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+
+}  // namespace
+#endif
 
 extern const Kernels kPortable;
 #if defined(__x86_64__)
@@ -16,12 +36,12 @@ extern const Kernels kNeonDot;
 std::vector<const Kernels*> kernels_for_this_processor() {
   std::vector<const Kernels*> found;
 #if defined(__x86_64__)
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-                  __builtin_cpu_supports("bmi2");
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+                  has_f16c();
   const bool v4 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (v3 && v4 && __builtin_cpu_supports("avx512vnni")) found.push_back(&kAvx512);
-  if (v3 && __builtin_cpu_supports("avxvnni")) found.push_back(&kAvxVnni);
+  if (v3 && has_avx_vnni()) found.push_back(&kAvxVnni);
   if (v3) found.push_back(&kAvx2);
 #elif defined(__aarch64__) && defined(__APPLE__)
   found.push_back(&kNeonDot);  // every Apple silicon has it
