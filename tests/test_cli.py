@@ -201,7 +201,7 @@ def test_a_full_context_is_said_and_a_shift_goes_on() -> None:
 
 def test_generate_names_what_is_wrong_with_its_back_end() -> None:
     assert b"backend 'cuda': unknown" in spm("generate", "--backend", "cuda", "x").stderr
-    assert b"threads: found 0, expected at least 1" in spm("generate", "--threads", 0, "x").stderr
+    assert b"threads: found 0, expected 1 to 256" in spm("generate", "--threads", 0, "x").stderr
 
 
 @unix
@@ -488,7 +488,7 @@ def test_bench_json_has_every_figure(tmp_path: Path) -> None:
     [
         ([], 2, "the following arguments are required: --generate"),
         (["--generate", "--turns", "0"], 1, "turns: found 0, expected at least 1"),
-        (["--generate", "--threads", "-1"], 1, "threads: found -1, expected at least 1"),
+        (["--generate", "--threads", "-1"], 1, "threads: found -1, expected 1 to 256"),
         (["--generate", "--backend", "cuda"], 1, "backend 'cuda': unknown"),
         (["--generate", "none.gguf"], 1, "none.gguf: "),
         (["--generate", GGUF], 1, "identity.gguf: llama."),

@@ -19,6 +19,9 @@ from spm.gguf.types import BLOCK_LAYOUTS
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
+VOCAB_SIZE = 44
+CONTEXT = 160
+
 
 @dataclass(frozen=True)
 class Case:
@@ -36,6 +39,8 @@ class Case:
     tied: bool = False
     biases: bool = False
     rope_freqs: bool = False
+    vocab_size: int = VOCAB_SIZE
+    context: int = CONTEXT
 
 
 CASES: dict[str, Case] = {
@@ -64,8 +69,6 @@ CASES: dict[str, Case] = {
     ),
 }
 
-VOCAB_SIZE = 44
-CONTEXT = 160
 # Ids for teacher forcing, and the rows of the logits worth recording: the ends, the middle, and
 # both sides of the 64 positions that our cache first has room for.
 IDS = np.random.RandomState(0).randint(0, VOCAB_SIZE, 130).tolist()
@@ -83,8 +86,8 @@ def metadata(case: Case) -> dict[str, Any]:
     return {
         "general.architecture": "llama",
         "tokenizer.ggml.model": "no_vocab",
-        "llama.vocab_size": VOCAB_SIZE,
-        "llama.context_length": CONTEXT,
+        "llama.vocab_size": case.vocab_size,
+        "llama.context_length": case.context,
         "llama.block_count": case.n_layers,
         "llama.embedding_length": case.dim,
         "llama.feed_forward_length": case.hidden_dim,
@@ -110,7 +113,7 @@ def tensors(case: Case) -> dict[str, Array]:
 
     dim, hidden = case.dim, case.hidden_dim
     q, kv = case.n_heads * case.head_dim, case.n_kv_heads * case.head_dim
-    made = {"token_embd.weight": uniform(-1, 1, VOCAB_SIZE, dim)}
+    made = {"token_embd.weight": uniform(-1, 1, case.vocab_size, dim)}
     for i in range(case.n_layers):
         shapes = {
             "attn_q": (q, dim),
@@ -129,7 +132,7 @@ def tensors(case: Case) -> dict[str, Array]:
             made[f"blk.{i}.{norm}.weight"] = uniform(0.5, 1.5, dim)
     made["output_norm.weight"] = uniform(0.5, 1.5, dim)
     if not case.tied:
-        made["output.weight"] = matrix(VOCAB_SIZE, dim)
+        made["output.weight"] = matrix(case.vocab_size, dim)
     if case.rope_freqs:
         made["rope_freqs.weight"] = uniform(1, 8, case.head_dim // 2)
     return made

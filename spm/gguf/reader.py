@@ -150,7 +150,13 @@ class TensorFile:
         if hasattr(os, "posix_fadvise") and not self._expected:
             self._expected = True
             file = os.dup(self._file.fileno())
-            threading.Thread(target=_read_ahead, args=(file, self._map.size()), daemon=True).start()
+            reader = threading.Thread(
+                target=_read_ahead, args=(file, self._map.size()), daemon=True
+            )
+            try:
+                reader.start()
+            except RuntimeError:  # no thread is to be had: it was only to save time
+                os.close(file)
 
     def close(self) -> None:
         """Close and unmap. Arrays handed out as views keep the mapping until they are gone."""

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError
+from spm.errors import ModelError, brief
 from spm.gguf import GGUF
 from spm.llama.cache import KVCache
 from spm.llama.config import LlamaConfig, read_config
 from spm.llama.ops import Angles, Array, Float32, Ops, Segment, choose
-from spm.llama.weights import Layer, Linear, Progress, Weights, load_weights
+from spm.llama.weights import Layer, Progress, Weights, load_weights
 
+MAX_THREADS = 256
 BATCH = 512  # rows per pass: bounds what a pass takes beside the weights, as llama.cpp's n_ubatch
 
 Ids: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
@@ -92,10 +93,10 @@ class Llama:
         it is, and spend less memory and several times the time. `progress(read, total)` is told the
         bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
         Llama this package computes exactly, for a back end that is not there or has no such option,
-        and for threads below 1.
+        and for threads out of range.
         """
-        if threads is not None and threads < 1:
-            raise ModelError(f"threads: found {threads}, expected at least 1")
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise ModelError(f"threads: found {brief(threads)}, expected 1 to {MAX_THREADS}")
         chosen = choose(backend, threads, kv, mapped)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:
@@ -207,32 +208,27 @@ class Llama:
     ) -> Array:
         """What each position gathers from those before it: x (T, D) -> (T, D)."""
         d = self.config.head_dim
-        q = self._linear(x, layer.attn_q)  # (T, H*d)
+        # (T, H*d), (T, K*d), (T, K*d)
+        q, k, v = self.ops.linears(x, (layer.attn_q, layer.attn_k, layer.attn_v))
         see.heads(f"Qcur-{i}", q, d)
-        k = self._linear(x, layer.attn_k)  # (T, K*d)
         see.heads(f"Kcur-{i}", k, d)
-        v = self._linear(x, layer.attn_v)  # (T, K*d): values are not rotated
         see.heads(f"Vcur-{i}", v, d)
-        q = self.ops.rope(q, angles)
+        q = self.ops.rope(q, angles)  # values are not rotated
         see.heads(f"Qcur-{i}", q, d)
         k = self.ops.rope(k, angles)
         see.heads(f"Kcur-{i}", k, d)
         mixed = self.ops.attention(q, k, v, i, segments, see.weights(i))  # (T, H*d)
         see(f"kqv_out-{i}", mixed)
-        return self._linear(mixed, layer.attn_output)  # (T, H*d) -> (T, D)
+        return self.ops.linear(mixed, *layer.attn_output)  # (T, H*d) -> (T, D)
 
     def _feed_forward(self, i: int, layer: Layer, x: Array, see: See) -> Array:
         """What each position makes of itself: x (T, D) -> (T, D)."""
-        up = self._linear(x, layer.ffn_up)  # (T, F)
+        up, gate = self.ops.linears(x, (layer.ffn_up, layer.ffn_gate))  # (T, F) each
         see(f"ffn_up-{i}", up)
-        gate = self._linear(x, layer.ffn_gate)  # (T, F)
         see(f"ffn_gate-{i}", gate)
         h = self.ops.swiglu(gate, up)  # (T, F)
         see(f"ffn_swiglu-{i}", h)
-        return self._linear(h, layer.ffn_down)  # (T, F) -> (T, D)
-
-    def _linear(self, x: Array, linear: Linear) -> Array:
-        return self.ops.linear(x, linear.weight, linear.bias)
+        return self.ops.linear(h, *layer.ffn_down)  # (T, F) -> (T, D)
 
     def _part(self, ids: Ids, cache: KVCache) -> Part:
         """Checked ids, and room for them in a cache of this model."""

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from spm.errors import ModelError, one_line
-from spm.gguf import GGUF, Tensor
+from spm.gguf import GGUF, Tensor, TensorType
 from spm.llama.config import LlamaConfig
-from spm.llama.ops import Array, Matrix, Ops
+from spm.llama.ops import Array, Linear, Matrix, Ops
 
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """y = x · weightᵀ + bias."""
-
-    weight: Matrix  # (out, in)
-    bias: Array | None  # (out,); most Llamas have none
+# Integers by themselves, doubles, and what ggml makes of activations: nobody's weights.
+NO_WEIGHTS: Final = frozenset(
+    TensorType[name] for name in ("I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +56,8 @@ def load_weights(
     """Every tensor of `gguf`, each in its place, as `ops` multiplies with it.
 
     Raises ModelError naming a tensor that is missing, that has another shape than `config` asks
-    for, or that no place exists for (its effect on the output would be missing).
+    for, that is of a type which weights never have, or that no place exists for (its effect on the
+    output would be missing).
     """
     required, optional = tensor_shapes(config)
     _check(gguf, required, optional)
@@ -153,3 +151,6 @@ def _check(gguf: GGUF, required: Shapes, optional: Shapes) -> None:
         if tuple(tensor.shape) != known[name]:
             shapes = f"found shape {list(tensor.shape)}, expected {list(known[name])}"
             raise ModelError(f"{one_line(gguf.path)}: tensor {name}: {shapes}")
+        if tensor.type in NO_WEIGHTS:
+            found = f"found type {tensor.type.name}, expected float32, halves or blocks"
+            raise ModelError(f"{one_line(gguf.path)}: tensor {name}: {found}")

@@ -64,6 +64,23 @@ Matrix mapped_matrix(Engine& engine, int type, size_t rows, size_t cols, Bytes b
   return Matrix(engine.kernels, Type(type), rows, cols, std::span(bytes.data(), bytes.size()));
 }
 
+// weights: a sequence of (matrix, bias or None).
+nb::tuple linears(Engine& engine, Rows& x, nb::sequence weights) {
+  std::vector<Weights> found;
+  for (nb::handle each : weights) {
+    const auto pair = nb::cast<nb::tuple>(each);
+    found.push_back({nb::cast<const Matrix*>(pair[0]), pair[1].is_none() ? nullptr : nb::cast<const Rows*>(pair[1])});
+  }
+  std::vector<Rows> products;
+  {
+    nb::gil_scoped_release release;
+    products = engine.linears(x, found);
+  }
+  nb::list shown;
+  for (Rows& product : products) shown.append(nb::cast(std::move(product)));
+  return nb::tuple(shown);
+}
+
 Rows attention(Engine& engine, const Rows& q, const Rows& k, const Rows& v, size_t layer, nb::sequence segments) {
   std::vector<Segment> found;
   for (nb::handle each : segments) {
@@ -105,6 +122,7 @@ void bind_llama(nb::module_& m) {
       .def("take", [](Engine& engine, const Rows& x, Ids rows) { return engine.take(x, ids_of(rows)); }, "x"_a, "rows"_a,
            Free())
       .def("linear", &Engine::linear, "x"_a, "weight"_a, "bias"_a = nb::none(), Free())
+      .def("linears", &linears, "x"_a, "weights"_a)
       .def("add", &Engine::add, "a"_a, "b"_a, Free())
       .def("rms_norm", &Engine::rms_norm, "x"_a, "weight"_a, "eps"_a, Free())
       .def("rope", &Engine::rope, "x"_a, "angles"_a, Free())

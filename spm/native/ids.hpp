@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <new>
 
+#include <vector>
+
 #include "huge_pages.hpp"
 
 namespace spm {

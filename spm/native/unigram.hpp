@@ -137,7 +137,7 @@ class Unigram {
     two[0].best = 0;
     double reach = 0;
     for (size_t at = 0; at < n;) {
-      const auto [best, second, node, size] = two[at];
+      const double best = two[at].best, second = two[at].second;
       reach = std::max(reach, std::abs(best));
       at += visit_tokens(unit, at, [&](size_t end, float score, uint32_t token) {
         UnigramWork::Two& there = two[end];

@@ -1,4 +1,4 @@
-"""The contract between the model and the machine: thirteen operations, and who offers them.
+"""The contract between the model and the machine: its operations, and who offers them.
 
 The model file knows no back end. It asks one for its weights (`vector`, `matrix`), for a place to
 keep keys and values (`kv_store`), and for the operations; what passes between them is the back
@@ -43,6 +43,13 @@ class Segment(NamedTuple):
     T: int
 
 
+class Linear(NamedTuple):
+    """y = x · weightᵀ + bias."""
+
+    weight: Matrix  # (O, I)
+    bias: Array | None  # (O,); most Llamas have none
+
+
 class Ops(Protocol):
     """What a back end offers."""
 
@@ -53,6 +60,7 @@ class Ops(Protocol):
     def embed(self, matrix: Matrix, ids: Ids) -> Array: ...
     def take(self, x: Array, rows: Ids) -> Array: ...
     def linear(self, x: Array, weight: Matrix, bias: Array | None = None) -> Array: ...
+    def linears(self, x: Array, linears: Sequence[Linear]) -> Sequence[Array]: ...
     def add(self, a: Array, b: Array) -> Array: ...
     def rms_norm(self, x: Array, weight: Array, eps: float) -> Array: ...
     def angles(

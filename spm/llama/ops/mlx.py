@@ -20,7 +20,7 @@ import mlx.core as mx
 import numpy as np
 
 from spm.gguf import Tensor
-from spm.llama.ops import Float32, Ids, Segment
+from spm.llama.ops import Float32, Ids, Linear, Segment
 from spm.llama.ops import numpy as specification
 from spm.llama.ops.metal.choice import Choice, choose_form, makers
 from spm.llama.ops.metal.forms import Dense, Form, Kernels, MetalKernel
@@ -90,6 +90,10 @@ class MLX:
         """x (T, D), weight (O, D), bias (O,) -> (T, O)."""
         y = weight.times(x)
         return y if bias is None else y + bias
+
+    def linears(self, x: Array, linears: Sequence[Linear]) -> list[Array]:
+        """The products of the same rows with several matrices."""
+        return [self.linear(x, weight, bias) for weight, bias in linears]
 
     def rms_norm(self, x: Array, weight: Array, eps: float) -> Array:
         """(T, D), (D,) -> (T, D)."""

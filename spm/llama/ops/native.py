@@ -17,7 +17,7 @@ import numpy.typing as npt
 from spm.errors import ModelError, brief, one_line
 from spm.gguf import Tensor, TensorType, dequantize
 from spm.gguf.integers import as_integers, has_integers
-from spm.llama.ops import Array, Float32, Ids, KVStore, Matrix, Segment
+from spm.llama.ops import Array, Float32, Ids, KVStore, Linear, Matrix, Segment
 from spm.llama.ops import numpy as numpy_ops
 from spm.native import core
 
@@ -59,7 +59,7 @@ class NativeOps:
         if not built():
             raise ModelError(
                 "backend 'native': this installation has no compiled kernels, "
-                "expected a build with GCC or Clang"
+                "expected a build by GCC or Clang, on Linux or macOS"
             )
         assert core is not None
         if kv not in KEPT:
@@ -74,6 +74,7 @@ class NativeOps:
         self.embed: Callable[[Matrix, Ids], Array] = engine.embed
         self.take: Callable[[Array, Ids], Array] = engine.take
         self.linear: Callable[..., Array] = engine.linear
+        self.linears: Callable[[Array, Sequence[Linear]], Sequence[Array]] = engine.linears
         self.add: Callable[[Array, Array], Array] = engine.add
         self.rms_norm: Callable[[Array, Array, float], Array] = engine.rms_norm
         self.rope: Callable[[Array, Array], Array] = engine.rope

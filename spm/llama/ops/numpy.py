@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spm.gguf import Tensor
-from spm.llama.ops import Segment
+from spm.llama.ops import Linear, Segment
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.intp]
@@ -66,6 +66,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """y = x · Wᵀ + b: x (T, D), weight (O, D), bias (O,) -> (T, O)."""
     y: Array = x @ weight.T  # (T, D) @ (D, O) -> (T, O)
     return y if bias is None else y + bias
+
+
+def linears(x: Array, linears: Sequence[Linear]) -> list[Array]:
+    """The products of the same rows with several matrices."""
+    return [linear(x, weight, bias) for weight, bias in linears]
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

@@ -33,6 +33,8 @@ struct Block {
   static constexpr bool kMinimum = false, kSigned = is_signed;
   static constexpr size_t kWordsAt = half_at < 0 ? 0 : 2 * kLanes;  // in the panel, behind the scales
 
+  // Where word i of the file's block lies in the panel's.
+  static constexpr size_t place(size_t i) { return i; }
   SPM_INLINE U32 word(const uint8_t* p, size_t i) { return load_words(p + kWordsAt + kVectorBytes * i); }
 };
 
@@ -101,7 +103,12 @@ struct IQ4_NL : Block<32, 18, 32, 0, 0, true> {
 SPM_INLINE size_t pair_place(size_t j) { return 2 * (j >> 3 & 3); }
 SPM_INLINE size_t pair_word(size_t j) { return (j >> 5) * 8 + (j & 7); }
 
+// Blocks whose parts are read side by side have their words in the order in which they are first read, so that
+// memory is read from front to back, as processors foresee it: scales, then pairs of a word of each part.
+
 struct Q2_K : BlockWithMinimum<256, 84, 16> {
+  static constexpr size_t place(size_t i) { return i == 20 ? 0 : i + 1; }  // d and dmin, scales, qs
+  SPM_INLINE U32 word(const uint8_t* p, size_t i) { return Block::word(p, place(i)); }
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) { return word(p, 4 + pair_word(j)) >> pair_place(j) & 0x03030303u; }
   SPM_INLINE void scales(const uint8_t* p, F32* a, F32* m) {
     const U32 d_dmin = word(p, 20);
@@ -115,6 +122,12 @@ struct Q2_K : BlockWithMinimum<256, 84, 16> {
 };
 
 struct Q3_K : Block<256, 110, 16, 108, 4> {
+  static constexpr size_t place(size_t i) {  // scales, pairs of qs and hmask, the other qs
+    if (i >= 24) return i - 24;
+    if (i < 8) return 4 + 2 * i;
+    return i < 16 ? 3 + 2 * (i - 8) : i + 3;
+  }
+  SPM_INLINE U32 word(const uint8_t* p, size_t i) { return Block::word(p, place(i)); }
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
     const U32 low = word(p, 8 + pair_word(j)) >> pair_place(j) & 0x03030303u;
     return low | (moved(word(p, j & 7), j >> 3, 2) & 0x04040404u);
@@ -149,6 +162,11 @@ struct Q4_K : BlockWithMinimum<256, 144, 32> {
 };
 
 struct Q5_K : BlockWithMinimum<256, 176, 32> {
+  static constexpr size_t place(size_t i) {  // scales, pairs of qs and qh, the other qs
+    if (i < 4 || i >= 20) return i;
+    return i < 12 ? 5 + 2 * (i - 4) : 4 + 2 * (i - 12);
+  }
+  SPM_INLINE U32 word(const uint8_t* p, size_t i) { return Block::word(p, place(i)); }
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
     const U32 fifth = moved(word(p, 4 + (j & 7)), j >> 3, 4) & 0x10101010u;
     return nibbles(word(p, 12 + (j >> 4) * 8 + (j & 7)), j & 8) | fifth;
@@ -157,6 +175,14 @@ struct Q5_K : BlockWithMinimum<256, 176, 32> {
 };
 
 struct Q6_K : Block<256, 210, 16, 208, 32> {
+  static constexpr size_t place(size_t i) {  // scales; of each half pairs of ql and qh, the other ql
+    if (i >= 48) return i - 48;
+    const size_t half = i < 32 ? i / 16 : (i - 32) / 8, at = 4 + 24 * half;
+    if (i >= 32) return at + 1 + 2 * (i - 32 - 8 * half);
+    const size_t low = i - 16 * half;
+    return at + (low < 8 ? 2 * low : 8 + low);
+  }
+  SPM_INLINE U32 word(const uint8_t* p, size_t i) { return Block::word(p, place(i)); }
   SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
     const size_t half = j >> 5, quarter = j >> 3 & 3;
     const U32 low = nibbles(word(p, half * 16 + (quarter & 1) * 8 + (j & 7)), quarter & 2);

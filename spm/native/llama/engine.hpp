@@ -23,6 +23,12 @@ struct Segment {
   size_t start, T;
 };
 
+// A matrix, and what is added to its products, or nullptr.
+struct Weights {
+  const Matrix* matrix;
+  const Rows* bias;
+};
+
 class Engine {
  public:
   static constexpr size_t kMostThreads = 4096;
@@ -89,23 +95,28 @@ class Engine {
     return y;
   }
 
-  Rows linear(Rows& x, const Matrix& w, const Rows* bias) {
-    require(x.n == w.cols && (!bias || (bias->T == 1 && bias->n == w.rows)), "a product's shapes");
-    if (!w.floating() && !x.rounded) x.rounded = round(x);
-    const Rounded rounded = x.rounded ? x.rounded->rounded : Rounded{};
-    Rows y = rows(x.T, w.rows);
-    const size_t of_kernel = rounded_up(kernels.scratch_bytes(w.cols), 64);
-    const size_t most = w.is_mapped() ? kMappedPanels : w.panels();
-    in_parts(w.panels(), panels_per_part(w), [&](size_t from, size_t to, size_t thread) {
-      uint8_t* space = scratch(thread, of_kernel + (w.is_mapped() ? most * w.panel_bytes() : 0));
-      for (size_t i = from; i < to; i += most) {
-        const size_t n = std::min(most, to - i);
-        kernels.multiply(w.type, w.panel(i, n, space + of_kernel), n, w.cols, x.floats(), rounded, x.T,
-                         y.row(0) + i * kernels.lanes, y.stride, space);
-      }
-      if (bias) add_bias(y, *bias, from * kernels.lanes, std::min(to * kernels.lanes, y.n));
+  // The products of the same rows with several matrices, of which each may have a bias.
+  std::vector<Rows> linears(Rows& x, std::span<const Weights> weights) {
+    std::vector<Rows> products;
+    std::vector<size_t> ends;  // of each matrix's panels, were all matrices one
+    require(!weights.empty(), "no weights");
+    for (const auto& [w, bias] : weights) {
+      require(x.n == w->cols && (!bias || (bias->T == 1 && bias->n == w->rows)), "a product's shapes");
+      if (!w->floating() && !x.rounded) x.rounded = round(x);
+      products.push_back(rows(x.T, w->rows));
+      ends.push_back(w->panels() + (ends.empty() ? 0 : ends.back()));
+    }
+    in_parts(ends.back(), panels_per_part(*weights[0].matrix), [&](size_t from, size_t to, size_t thread) {
+      for (size_t i = 0, begin = 0; i < weights.size(); begin = ends[i++])
+        if (from < ends[i] && to > begin)
+          multiply(x, weights[i], std::max(from, begin) - begin, std::min(to, ends[i]) - begin, products[i], thread);
     });
-    return y;
+    return products;
+  }
+
+  Rows linear(Rows& x, const Matrix& w, const Rows* bias) {
+    const Weights weights = {&w, bias};
+    return std::move(linears(x, {&weights, 1})[0]);
   }
 
   // x as products with quantised weights see it: rounded to int8, and back.
@@ -225,6 +236,20 @@ class Engine {
   void for_heads(const std::vector<Segment>& segments, size_t heads, const Job& job);
 
   RoundedRows round(const Rows& x);
+  // Panels from .. to of a product.
+  void multiply(const Rows& x, const Weights& weights, size_t from, size_t to, Rows& y, size_t thread) {
+    const Matrix& w = *weights.matrix;
+    const size_t of_kernel = rounded_up(kernels.scratch_bytes(w.cols), 64);
+    const size_t most = w.is_mapped() ? kMappedPanels : to - from;
+    uint8_t* space = scratch(thread, of_kernel + (w.is_mapped() ? most * w.panel_bytes() : 0));
+    for (size_t i = from; i < to; i += most) {
+      const size_t n = std::min(most, to - i);
+      kernels.multiply(w.type, w.panel(i, n, space + of_kernel), n, w.cols, x.floats(),
+                       x.rounded ? x.rounded->rounded : Rounded{}, x.T, y.row(0) + i * kernels.lanes, y.stride, space);
+    }
+    if (weights.bias) add_bias(y, *weights.bias, from * kernels.lanes, std::min(to * kernels.lanes, y.n));
+  }
+
   static bool read_all(int file, uint8_t* to, size_t bytes, uint64_t offset) {
     while (bytes) {
       const ssize_t found = pread(file, to, bytes, off_t(offset));

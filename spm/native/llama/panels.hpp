@@ -16,7 +16,7 @@ void pack_blocks(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* 
       const uint8_t* block = source + row * row_bytes + at;
       if constexpr (Q::kHalfAt >= 0) memcpy(panel + 2 * row, block + Q::kHalfAt, 2);
       for (size_t i = 0; i < words; i++)
-        memcpy(panel + Q::kWordsAt + i * kVectorBytes + 4 * row, block + words_at + 4 * i, 4);
+        memcpy(panel + Q::kWordsAt + Q::place(i) * kVectorBytes + 4 * row, block + words_at + 4 * i, 4);
     }
   }
 }

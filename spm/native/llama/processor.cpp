@@ -1,6 +1,8 @@
 #include "processor.hpp"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__x86_64__)
 #include <cpuid.h>
@@ -31,6 +33,23 @@ extern const Kernels kPortable;
 extern const Kernels kAvx512, kAvxVnni, kAvx2;
 #elif defined(__aarch64__)
 extern const Kernels kNeonDot;
+#endif
+
+#if defined(__x86_64__)
+namespace {
+
+// Two that not every compiler has a name for. Both need no more of the system than AVX2 does.
+bool has_f16c() {
+  unsigned a, b, c = 0, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+bool has_avx_vnni() {
+  unsigned a = 0, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
+}  // namespace
 #endif
 
 std::vector<const Kernels*> kernels_for_this_processor() {

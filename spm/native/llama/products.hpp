@@ -31,15 +31,6 @@ SPM_INLINE int32_t four(const int8_t* q) {
   return bytes;
 }
 
-// A small block is read from front to back, which the processor foresees by itself. Super-blocks are not: their next
-// ones are asked for, into the second cache. The first has too few places for what is under way.
-template <class Q>
-SPM_INLINE void fetch_ahead(const uint8_t* panel) {
-  constexpr size_t ahead = 16384;
-  if constexpr (Q::kValues == 256)
-    for (size_t i = 0; i < kLanes * Q::kBytes; i += 64) __builtin_prefetch(panel + ahead + i, 0, 2);
-}
-
 // What the sum of u q begins at for a group whose q add up to `sum_of_q`.
 template <class Q>
 SPM_INLINE I32 first_sum(int32_t sum_of_q) {
@@ -76,7 +67,6 @@ void few_rows(const uint8_t* panel, size_t cols, Rounded x, float* y, size_t str
   F32 sums[T] = {};
   F32 a[groups], m[groups];
   for (size_t k = 0; k < cols; k += Q::kValues, panel += kLanes * Q::kBytes) {
-    fetch_ahead<Q>(panel);
     read_scales<Q>(panel, a, m);
 #pragma GCC unroll kUnrolled
     for (size_t g = 0; g < groups; g++) {
@@ -121,7 +111,6 @@ void unpack_panel(const uint8_t* panel, size_t cols, size_t which, Unpacked to) 
   float* m = to.m + which * kLanes * (cols / Q::kGroup);
   F32 scales[groups], minima[groups];
   for (size_t k = 0; k < cols; k += Q::kValues, panel += kLanes * Q::kBytes) {
-    fetch_ahead<Q>(panel);
     read_scales<Q>(panel, scales, minima);
     for (size_t g = 0; g < groups; g++, a += kLanes, m += kLanes) {
       store(a, scales[g]);
