@@ -4,29 +4,9 @@
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
-#elif defined(__x86_64__)
-#include <cpuid.h>
 #endif
 
 namespace spm::llama {
-
-#if defined(__x86_64__)
-namespace {
-
-// Two that Clang's __builtin_cpu_supports knows only of late. Whether the system keeps their registers is said by
-// AVX2, which is asked for with them.
-bool has_f16c() {
-  unsigned a, b, c, d;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
-}
-
-bool has_avx_vnni() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
-}
-
-}  // namespace
-#endif
 
 extern const Kernels kPortable;
 #if defined(__x86_64__)
