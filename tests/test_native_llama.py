@@ -7,6 +7,8 @@ by is the order of float32 sums.
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from spm.data import embedded_model
+from spm.errors import ModelError
 from spm.gguf import GGUF, Quantized, TensorType, dequantize, write_gguf
 from spm.gguf.types import BLOCK_LAYOUTS
 from spm.llama import Llama
@@ -23,7 +26,8 @@ from spm.llama.ops import numpy as spec
 from spm.llama.ops.native import NativeOps
 from spm.native import core
 from tests.quant_blocks import F16_SCALES
-from tools.small_llamas import CASES, IDS, requantise, write_case
+from tools import small_llamas
+from tools.small_llamas import CASES, IDS, Case, requantise, write_case
 
 pytestmark = pytest.mark.skipif(not native.built(), reason="the compiled kernels are not built")
 
@@ -32,6 +36,7 @@ WEIGHTS = sorted(
     (set(TensorType) - {TensorType[name] for name in ("I8", "I16", "I32", "I64", "F64", "Q8_1")}),
     key=lambda kind: kind.name,
 )
+BEYOND = 1 << 64  # what a size of the core ends before
 FLOATS = {TensorType.F32, TensorType.F16, TensorType.BF16}
 
 
@@ -423,6 +428,36 @@ def test_python_threads_share_a_model() -> None:
     assert wrong == []
 
 
+ODD = {
+    "one piece": (1, Case(1, "", dim=2, hidden_dim=1, n_heads=1, n_kv_heads=1, head_dim=2)),
+    "odd columns": (5, Case(2, "", dim=7, hidden_dim=5, n_heads=3, n_kv_heads=1, head_dim=2)),
+    "a wide head": (3, Case(3, "", dim=3, n_heads=1, n_kv_heads=1, head_dim=514, tied=True)),
+    "many pieces": (
+        262_144,
+        Case(4, "", n_layers=1, dim=2, hidden_dim=3, n_heads=1, n_kv_heads=1, head_dim=4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_models_of_the_oddest_shapes_are_the_specifications(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_pieces, case = ODD[name]
+    monkeypatch.setattr(small_llamas, "VOCAB_SIZE", n_pieces)
+    path = write_case(tmp_path / "m.gguf", case)
+    ids = [n_pieces - 1, 0, n_pieces // 2] * 3
+
+    expected = Llama.from_gguf(path, "numpy").forward(ids)
+
+    for mapped in (False, True):
+        model = Llama.from_gguf(path, "native", threads=3, kv="f32", mapped=mapped)
+        assert_near(expected, model.forward(ids), atol=3e-5)
+        for wrong in (-1, n_pieces):
+            with pytest.raises(ModelError):
+                model.forward([wrong])
+
+
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_model_survives_a_fork() -> None:
@@ -441,10 +476,47 @@ def test_a_model_survives_a_fork() -> None:
     assert child.exitcode == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_models_in_use_survive_a_fork_and_end_in_it() -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no fork on this system")
+    models = [Llama.from_gguf(embedded_model(), "native", threads=3) for _ in range(3)]
+    expected = models[0].forward(IDS[:20])
+    over = threading.Event()
+
+    def keep_busy() -> None:
+        while not over.is_set():
+            models[0].forward(IDS[:20])
+
+    def use_all() -> None:
+        for _ in range(2):
+            assert all(np.array_equal(expected, model.forward(IDS[:20])) for model in models)
+        while models:  # none may wait for the parent's threads, or let go of another's
+            models.pop(0)
+
+    busy = threading.Thread(target=keep_busy)
+    busy.start()
+    apart = multiprocessing.get_context("fork")
+    children = [apart.Process(target=use_all) for _ in range(5)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+        child.kill()  # one that still waits
+    over.set()
+    busy.join()
+
+    for child in children:
+        child.join()
+    assert [0] * 5 == [child.exitcode for child in children]
+
+
 def test_the_core_refuses_what_would_read_beyond_an_array(ops: NativeOps, tmp_path: Path) -> None:
     w, _ = matrix(ops, blocks(TensorType.F32, 4, 6), tmp_path)
     x, _ = rows(ops, 2, 5)
     store = ops.kv_store(1, 1, 4)
+    grown = ops.kv_store(1, 1, 4)
+    grown.grow(16, 0)
     four, _ = rows(ops, 1, 4)
     attempts = [
         lambda: ops.linear(x, w),
@@ -459,10 +531,131 @@ def test_the_core_refuses_what_would_read_beyond_an_array(ops: NativeOps, tmp_pa
         lambda: ops.attention(four, four, four, 0, []),
         lambda: ops.engine.pack(w, 0, np.zeros(5 * 24, np.uint8)),
         lambda: ops.engine.pack(w, 1, np.zeros(24, np.uint8)),
+        lambda: ops.engine.pack(w, 0, np.zeros(24, np.uint8)),  # a panel that the source ends in
+        lambda: ops.engine.pack(w, BEYOND - 16, np.zeros(4 * 24, np.uint8)),
+        lambda: ops.linear(
+            four, ops.engine.matrix(0, 4, 4), ops.engine.rows(np.zeros((0, 4), "f4"))
+        ),
+        lambda: ops.rms_norm(four, ops.engine.rows(np.zeros((0, 4), "f4")), 1e-5),
+        lambda: ops.rope(four, ops.engine.rows(np.zeros((1, 0), "f4"))),
+        lambda: grown.grow(32, 17),
+        lambda: grown.grow(8, 9),
+        lambda: grown.grow(BEYOND - 1, 0),
+        lambda: ops.attention(four, four, four, 0, [Segment(grown, BEYOND - 1, 1)]),
+        lambda: ops.attention(four, four, four, 0, [Segment(grown, 16, 1)]),
     ]
     for attempt in attempts:
         with pytest.raises(ValueError, match=r"^the compiled core refuses "):
             attempt()
+
+
+@pytest.mark.parametrize("threads", [0, 4097, 1 << 40])
+def test_no_engine_has_no_thread_or_thousands(threads: int) -> None:
+    with pytest.raises(ModelError, match=rf"^threads: found {threads}, expected 1 to 4096$"):
+        NativeOps(threads)
+    with pytest.raises(ValueError, match=r"^the compiled core refuses so many threads$"):
+        core.LlamaEngine(threads)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_rows", "cols"),
+    [(0, 0, 4), (0, 4, 0), (2, 4, 33), (12, 4, 128), (4, 4, 32), (-1, 4, 4), (1000, 1, 8)],
+)
+def test_no_matrix_has_such_a_shape(kind: int, n_rows: int, cols: int, ops: NativeOps) -> None:
+    for make in (
+        lambda: ops.engine.matrix(kind, n_rows, cols),
+        lambda: ops.engine.mapped_matrix(kind, n_rows, cols, np.zeros(64, np.uint8)),
+    ):
+        with pytest.raises(ValueError, match=r"^the compiled core refuses a matrix's shape$"):
+            make()
+
+
+@pytest.mark.parametrize("nbytes", [0, 17, 71, 73, 144])
+def test_mapped_weights_are_exactly_a_matrix(nbytes: int, ops: NativeOps) -> None:
+    with pytest.raises(ValueError, match=r"^the compiled core refuses bytes that are not a "):
+        ops.engine.mapped_matrix(TensorType.Q4_0, 2, 64, np.zeros(nbytes, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "cols"), [(BEYOND - 1, 1), (1, BEYOND - 1), (1 << 60, 1 << 60), (1, 1 << 60)]
+)
+def test_a_matrix_beyond_all_memory_is_memory_that_is_not_there(
+    n_rows: int, cols: int, ops: NativeOps
+) -> None:
+    with pytest.raises(MemoryError):
+        ops.engine.matrix(TensorType.F32, n_rows, cols)
+    with pytest.raises((MemoryError, ValueError)):
+        ops.engine.mapped_matrix(TensorType.F32, n_rows, cols, np.zeros(64, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kept", "heads", "head_dim"), [(0, 0, 4), (0, 1, 0), (3, 1, 4), (-1, 1, 4), (2, 1, BEYOND - 1)]
+)
+def test_no_store_has_such_a_shape(kept: int, heads: int, head_dim: int, ops: NativeOps) -> None:
+    with pytest.raises(ValueError, match=r"^the compiled core refuses keys and values of this "):
+        ops.engine.kv_store(kept, 1, heads, head_dim)
+
+
+def test_a_store_that_cannot_grow_is_as_it_was(ops: NativeOps) -> None:
+    store = ops.kv_store(2, 2, 8)
+    store.grow(16, 0)
+    x, _ = rows(ops, 5, 16)
+    ops.attention(x, x, x, 1, [Segment(store, 0, 5)])
+    keys = ops.engine.keys(store, 1, 5).numpy.copy()
+
+    for capacity in (1 << 50, BEYOND - 20):
+        with pytest.raises(MemoryError):
+            store.grow(capacity, 5)
+
+    assert np.array_equal(keys, ops.engine.keys(store, 1, 5).numpy)
+    with pytest.raises(ValueError, match=r"^the compiled core refuses a segment's store$"):
+        ops.attention(x, x, x, 1, [Segment(store, 16, 5)])
+
+
+def test_texts_without_rows_change_nothing(ops: NativeOps) -> None:
+    for T, empty in ((1, 2), (2, 1), (40, 39)):
+        (q, of_q), (k, of_k), (v, of_v) = (rows(ops, T, 8, seed=seed) for seed in range(3))
+        stores = [ops.kv_store(1, 1, 8) for _ in range(1 + empty)]
+        of_store = spec.kv_store(1, 1, 8)
+        for store in (of_store, *stores):
+            store.grow(T, 0)
+
+        segments = [Segment(stores[0], 0, T), *(Segment(store, 0, 0) for store in stores[1:])]
+
+        expected = spec.attention(of_q, of_k, of_v, 0, [Segment(of_store, 0, T)])
+        assert_near(expected, ops.attention(q, k, v, 0, segments).numpy)
+
+
+# A product of weights in the file, with room for the input and none for what a thread unpacks.
+OUT_OF_MEMORY = """
+import numpy as np, resource
+from spm.llama.ops.native import NativeOps
+engine = NativeOps(3).engine
+cols = 1 << 24
+weights = np.zeros(cols // 32 * 18, np.uint8)
+matrix = engine.mapped_matrix(2, 1, cols, weights)
+x = engine.rows(np.zeros((1, cols), np.float32))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20), resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        engine.linear(x, matrix)
+    except MemoryError:
+        print("no memory")
+small = engine.rows(np.ones((2, 32), np.float32))
+print(engine.linear(small, engine.mapped_matrix(2, 40, 32, weights[: 40 * 18])).numpy.sum())
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="limits are set as Linux has them"
+)
+def test_memory_may_run_out_in_any_thread() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=100
+    )
+
+    assert "no memory\nno memory\n0.0\n" == told.stdout, told.stderr
 
 
 def test_a_file_that_is_cut_while_it_is_read_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-HERE: Final = Path(__file__).parent
+from tools.fuzz.tables import HERE, IN_EVEX, X86, compile_tables
+
 NATIVE: Final = HERE.parents[1] / "spm" / "native"
 CLANG: Final = next(filter(None, map(shutil.which, ("clang++-14", "clang++"))), None)
 
@@ -20,6 +21,8 @@ _IGNORED: Final = [
     f"-fsanitize-ignorelist={HERE / 'ignored.txt'}",
     f"-fsanitize-coverage-ignorelist={HERE / 'ignored.txt'}",
 ]
+_OF_TABLES: Final = ["-O1", "-g1", "-fno-sanitize-recover=all", "-pthread"]
+CPUINFO: Final = Path("/proc/cpuinfo")
 _COUNTED: Final = [f"-fsanitize-coverage-allowlist={HERE / 'counted.txt'}"]
 
 
@@ -33,6 +36,7 @@ class Target:
     max_size: int = 1024  # bytes of an input
     env: tuple[tuple[str, str], ...] = ()
     also: tuple[str, ...] = ()  # targets whose inputs mean the same
+    tables: bool = False  # made with the kernels of a Llama
 
     def command(self, folder: Path) -> list[str]:
         """What runs it, before the options of libFuzzer."""
@@ -59,6 +63,9 @@ TARGETS: Final = (
     Target("decoder", "ids to text", _MEMORY),
     Target("containers", "the long lists of both file formats", _MEMORY, 4096),
     Target("threads", "many threads, one dialect", _THREADS, also=("encode", "units")),
+    Target("kernels", "a Llama's kernels, for every processor", _MEMORY, 64, tables=True),
+    Target("engine", "a Llama's operations, on every table", _MEMORY, 128, tables=True),
+    Target("pool", "a Llama's threads", _THREADS, 128),
     Target("gguf", "the GGUF reader", "", 1 << 15, _PURE),
     Target("model", "the sentencepiece reader", "", 1 << 15, _PURE),
     Target("paths", "specification, core and sentencepiece", also=("encode",)),
@@ -88,12 +95,33 @@ def _has_libfuzzer() -> bool:
 def build(target: Target, folder: Path) -> None:
     """Compile a harness unless it is newer than all that it is made of."""
     binary, source = target.binary(folder), HERE / f"{target.name}.cpp"
-    parts = [source, *HERE.glob("*.hpp"), *NATIVE.glob("*.hpp"), *HERE.glob("*.txt")]
+    parts = [source, *HERE.glob("*.hpp"), *NATIVE.rglob("*.hpp"), *HERE.glob("*.txt")]
     newest = max(part.stat().st_mtime for part in parts)
     if binary.exists() and binary.stat().st_mtime > newest:
         return
     binary.parent.mkdir(parents=True, exist_ok=True)
     flags = [*_FLAGS, f"-fsanitize=fuzzer,{target.sanitizers}", *_IGNORED]
     flags += _COUNTED if target.sanitizers == _THREADS else []
+    flags += _tables(target, folder) if target.tables else []
     assert CLANG is not None
     subprocess.run([CLANG, *flags, str(source), "-o", str(binary)], check=True)
+
+
+def _tables(target: Target, folder: Path) -> list[str]:
+    """The kernels' objects and what a harness with them is to know, under its sanitizers.
+
+    They are long and have no branch that depends on their input: coverage of them would only make
+    them longer. A processor with AVX-512's dot product and not AVX's runs both tables all the same.
+    """
+    assert CLANG is not None
+    tables, more = {**X86}, ["-ffp-contract=off"]
+    if _has_only_avx512_vnni():
+        tables["kAvxVnni"] = IN_EVEX
+        more.append("-DSPM_VNNI_IN_EVEX")
+    command = [CLANG, *_OF_TABLES, f"-fsanitize={target.sanitizers}"]
+    return [*more, *compile_tables(command, tables, folder / "build" / "tables")]
+
+
+def _has_only_avx512_vnni() -> bool:
+    flags = set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
+    return {"avx512_vnni", "avx512vl"} <= flags and "avx_vnni" not in flags

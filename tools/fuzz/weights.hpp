@@ -296,16 +296,20 @@ inline bool same(float a, float b) { return a == b || (std::isnan(a) && std::isn
 // A sum of products of w and x, and how near one must come to it who adds in float32.
 struct Product {
   double sum = 0, size = 0;
+  double scale = 0, input = 0;  // the largest of each: they are multiplied with each other too
   bool finite = true;
 
   void add(const Decoded& block, size_t i, float x) {
-    sum += double(block.value(i)) * x;
+    const size_t g = block.group(i);
+    sum += (double(block.a[g]) * block.q[i] + (block.m.empty() ? 0 : block.m[g])) * double(x);
     size += block.size(i) * std::abs(double(x));
+    scale = std::max(scale, std::abs(double(block.a[g])));
+    input = std::max(input, std::abs(double(x)));
     finite &= block.finite(i) && std::isfinite(x);
   }
   void expect(float found, size_t terms, const std::string& what) const {
     if (!finite) return fuzz::expect(!std::isfinite(found), what + ": expected nothing finite, found " + std::to_string(found));
-    if (size > 1e36) return;  // beyond what float32 adds up
+    if (!(std::max(size, scale * input) <= 1e36)) return;  // beyond what float32 adds up
     fuzz::expect(std::abs(found - sum) <= (terms + 8) * 1.2e-7 * size + 1e-36,
                  what + ": expected " + std::to_string(sum) + ", found " + std::to_string(found));
   }
