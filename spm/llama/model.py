@@ -97,7 +97,9 @@ class Llama:
         as many as there are cores if not said; `kv`, how keys and values are kept, "f16" if not
         said, "f32" or "q8_0"; `mapped`, to leave the weights in the file and spend less memory and
         several times the time (a file that is cut short meanwhile then ends the process: SIGBUS).
-        `progress(read, total)` is told the bytes as they are read. Raises GGUFError for a broken file, ModelError for one that is not a
+        `progress(read, total)` is told the bytes as they are read.
+
+        Raises GGUFError for a broken file, ModelError for one that is not a
         Llama this package computes exactly, for a back end that is not there or has no such option,
         and for threads out of range.
         """

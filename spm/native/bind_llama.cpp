@@ -69,7 +69,8 @@ nb::tuple linears(Engine& engine, Rows& x, nb::sequence weights) {
   std::vector<Weights> found;
   for (nb::handle each : weights) {
     const auto pair = nb::cast<nb::tuple>(each);
-    found.push_back({nb::cast<const Matrix*>(pair[0]), pair[1].is_none() ? nullptr : nb::cast<const Rows*>(pair[1])});
+    found.push_back(
+        {nb::cast<const Matrix*>(pair[0]), pair[1].is_none() ? nullptr : nb::cast<const Rows*>(pair[1])});
   }
   std::vector<Rows> products;
   {
@@ -81,11 +82,13 @@ nb::tuple linears(Engine& engine, Rows& x, nb::sequence weights) {
   return nb::tuple(shown);
 }
 
-Rows attention(Engine& engine, const Rows& q, const Rows& k, const Rows& v, size_t layer, nb::sequence segments) {
+Rows attention(Engine& engine, const Rows& q, const Rows& k, const Rows& v, size_t layer,
+               nb::sequence segments) {
   std::vector<Segment> found;
   for (nb::handle each : segments) {
     const auto segment = nb::cast<nb::tuple>(each);
-    found.push_back({nb::cast<KVStore*>(segment[0]), nb::cast<size_t>(segment[1]), nb::cast<size_t>(segment[2])});
+    found.push_back(
+        {nb::cast<KVStore*>(segment[0]), nb::cast<size_t>(segment[1]), nb::cast<size_t>(segment[2])});
   }
   nb::gil_scoped_release release;
   return engine.attention(q, k, v, layer, found);
@@ -101,26 +104,38 @@ void bind_llama(nb::module_& m) {
       .def_ro("head_dim", &KVStore::head_dim)
       .def("grow", &KVStore::grow, "capacity"_a, "used"_a, Free());
   nb::class_<Engine>(m, "LlamaEngine")
-      .def("__init__", [](Engine* self, size_t threads, const std::string& kernels) {
-        new (self) Engine(kernels_called(kernels), threads);
-      }, "threads"_a, "kernels"_a = "")
+      .def(
+          "__init__",
+          [](Engine* self, size_t threads, const std::string& kernels) {
+            new (self) Engine(kernels_called(kernels), threads);
+          },
+          "threads"_a, "kernels"_a = "")
       .def_prop_ro("kernels", [](const Engine& engine) { return engine.kernels.name; })
       .def_prop_ro("lanes", [](const Engine& engine) { return engine.kernels.lanes; })
       .def_prop_ro("threads", &Engine::threads)
       .def("rows", &rows_of, "numbers"_a)
       .def("matrix", &new_matrix, "type"_a, "rows"_a, "cols"_a)
       .def("mapped_matrix", &mapped_matrix, "type"_a, "rows"_a, "cols"_a, "bytes"_a, nb::keep_alive<0, 5>())
-      .def("pack", [](Engine& engine, Matrix& matrix, size_t first_row, Bytes bytes) {
-        engine.pack(matrix, first_row, {bytes.data(), bytes.size()});
-      }, "matrix"_a, "first_row"_a, "bytes"_a, Free())
+      .def(
+          "pack",
+          [](Engine& engine, Matrix& matrix, size_t first_row, Bytes bytes) {
+            engine.pack(matrix, first_row, {bytes.data(), bytes.size()});
+          },
+          "matrix"_a, "first_row"_a, "bytes"_a, Free())
       .def("pack_file", &Engine::pack_file, "matrix"_a, "file"_a, "offset"_a, Free())
-      .def("kv_store", [](Engine& engine, int kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
-        return engine.kv_store(Kept(kept), n_layers, n_kv_heads, head_dim);
-      }, "kept"_a, "n_layers"_a, "n_kv_heads"_a, "head_dim"_a)
-      .def("embed", [](Engine& engine, const Matrix& matrix, Ids ids) { return engine.embed(matrix, ids_of(ids)); },
-           "matrix"_a, "ids"_a, Free())
-      .def("take", [](Engine& engine, const Rows& x, Ids rows) { return engine.take(x, ids_of(rows)); }, "x"_a, "rows"_a,
-           Free())
+      .def(
+          "kv_store",
+          [](Engine& engine, int kept, size_t n_layers, size_t n_kv_heads, size_t head_dim) {
+            return engine.kv_store(Kept(kept), n_layers, n_kv_heads, head_dim);
+          },
+          "kept"_a, "n_layers"_a, "n_kv_heads"_a, "head_dim"_a)
+      .def(
+          "embed",
+          [](Engine& engine, const Matrix& matrix, Ids ids) { return engine.embed(matrix, ids_of(ids)); },
+          "matrix"_a, "ids"_a, Free())
+      .def(
+          "take", [](Engine& engine, const Rows& x, Ids rows) { return engine.take(x, ids_of(rows)); }, "x"_a,
+          "rows"_a, Free())
       .def("linear", &Engine::linear, "x"_a, "weight"_a, "bias"_a = nb::none(), Free())
       .def("linears", &linears, "x"_a, "weights"_a)
       .def("add", &Engine::add, "a"_a, "b"_a, Free())

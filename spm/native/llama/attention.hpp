@@ -1,8 +1,8 @@
 // What a query gathers from the positions before it.
 //
-// The keys of a head lie in blocks of kLanes positions, a lane a position: element e of all of them, then element
-// e + 1. A query's product with kLanes keys needs no sum across lanes. The values lie position after position.
-// Kept as int8, every 32 elements have their scales in front of them.
+// The keys of a head lie in blocks of kLanes positions, a lane a position: element e of all of them, then
+// element e + 1. A query's product with kLanes keys needs no sum across lanes. The values lie position after
+// position. Kept as int8, every 32 elements have their scales in front of them.
 //
 // Queries that share a kv head are taken together, so that a key that has been loaded serves them all.
 #pragma once
@@ -133,7 +133,8 @@ void score(const KeysValues& at, size_t n, const float* q, float* scores, size_t
     }
     for (size_t j = 0; j < J; j++) {
       products[j] *= scale;
-      for (size_t lane = n - i; lane < kLanes; lane++) products[j][lane] = -INFINITY;  // nothing is kept there yet
+      for (size_t lane = n - i; lane < kLanes; lane++)
+        products[j][lane] = -INFINITY;  // nothing is kept there yet
       store(scores + j * S + i, products[j]);
       most[j] = greater(products[j], most[j]);
     }
@@ -152,7 +153,8 @@ void score(const KeysValues& at, size_t n, const float* q, float* scores, size_t
 
 // y (J, d) from element e on, N vectors of it: the first n values, mixed by the scores.
 template <class E, size_t J, size_t N>
-void mix(const KeysValues& at, size_t n, size_t e, const float* scores, size_t S, const float* sums, float* y) {
+void mix(const KeysValues& at, size_t n, size_t e, const float* scores, size_t S, const float* sums,
+         float* y) {
   const size_t row_bytes = spm::llama::kept_bytes(at.kept, at.head_dim);
   const uint8_t* row = at.values;
   F32 mixed[J][N] = {};

@@ -7,8 +7,8 @@
 //     Q4_0 in a file, 18 bytes a row:    d q0 q1 q2 q3 | d q0 q1 q2 q3 | ...      d two bytes, q four each
 //     in a panel of 4 rows, 72 bytes:    dddd  q0q0q0q0  q1q1q1q1  q2q2q2q2  q3q3q3q3
 //
-// A panel has as many bytes as its rows had. A weight is a * (u - offset), or a * u + m for types with a minimum:
-// u a small integer, a and m shared by a group of 16 or 32 weights.
+// A panel has as many bytes as its rows had. A weight is a * (u - offset), or a * u + m for types with a
+// minimum: u a small integer, a and m shared by a group of 16 or 32 weights.
 //
 //     kValues, kBytes   of a block
 //     kGroup            weights that share a scale
@@ -46,7 +46,9 @@ struct BlockWithMinimum : Block<values, bytes, group, -1, 0> {
 SPM_INLINE U32 nibbles(U32 w, bool high) { return (high ? w >> 4 : w) & 0x0f0f0f0fu; }
 
 // Every bit moved from its place `from` to `to`: one shift.
-SPM_INLINE U32 moved(U32 w, size_t from, size_t to) { return from < to ? w << (to - from) : w >> (from - to); }
+SPM_INLINE U32 moved(U32 w, size_t from, size_t to) {
+  return from < to ? w << (to - from) : w >> (from - to);
+}
 
 // Bits 4j .. 4j+3 of each lane, one to a byte, as the fifth bit of a weight.
 SPM_INLINE U32 fifth_bits(U32 bits, size_t j) { return (bits >> (4 * j) & 15u) * 0x02040810u & 0x10101010u; }
@@ -103,13 +105,16 @@ struct IQ4_NL : Block<32, 18, 32, 0, 0, true> {
 SPM_INLINE size_t pair_place(size_t j) { return 2 * (j >> 3 & 3); }
 SPM_INLINE size_t pair_word(size_t j) { return (j >> 5) * 8 + (j & 7); }
 
-// Blocks whose parts are read side by side have their words in the order in which they are first read, so that
-// memory is read from front to back, as processors foresee it: scales, then pairs of a word of each part.
+// Blocks whose parts are read side by side have their words in the order in which they are first read, so
+// that memory is read from front to back, as processors foresee it: scales, then pairs of a word of each
+// part.
 
 struct Q2_K : BlockWithMinimum<256, 84, 16> {
   static constexpr size_t place(size_t i) { return i == 20 ? 0 : i + 1; }  // d and dmin, scales, qs
   SPM_INLINE U32 word(const uint8_t* p, size_t i) { return Block::word(p, place(i)); }
-  SPM_INLINE U32 weights(const uint8_t* p, size_t j) { return word(p, 4 + pair_word(j)) >> pair_place(j) & 0x03030303u; }
+  SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
+    return word(p, 4 + pair_word(j)) >> pair_place(j) & 0x03030303u;
+  }
   SPM_INLINE void scales(const uint8_t* p, F32* a, F32* m) {
     const U32 d_dmin = word(p, 20);
     const F32 d = from_halves(d_dmin & 0xffffu), dmin = from_halves(d_dmin >> 16);
@@ -155,7 +160,9 @@ SPM_INLINE void scales_and_minima(U32 d_dmin, U32 s, U32 m, U32 low, F32* scale,
 }
 
 struct Q4_K : BlockWithMinimum<256, 144, 32> {
-  SPM_INLINE U32 weights(const uint8_t* p, size_t j) { return nibbles(word(p, 4 + (j >> 4) * 8 + (j & 7)), j & 8); }
+  SPM_INLINE U32 weights(const uint8_t* p, size_t j) {
+    return nibbles(word(p, 4 + (j >> 4) * 8 + (j & 7)), j & 8);
+  }
   SPM_INLINE void scales(const uint8_t* p, F32* a, F32* m) {
     scales_and_minima(word(p, 0), word(p, 1), word(p, 2), word(p, 3), a, m);
   }

@@ -1,4 +1,5 @@
-// The operations of ops/__init__.py on one processor: kernels, threads, and memory for what passes between them.
+// The operations of ops/__init__.py on one processor: kernels, threads, and memory for what passes between
+// them.
 #pragma once
 
 #include <unistd.h>
@@ -34,7 +35,10 @@ class Engine {
   static constexpr size_t kMostThreads = 4096;
 
   Engine(const Kernels& kernels, size_t threads)
-      : kernels(kernels), pool_(checked(threads)), scratch_(threads), recycler_(std::make_shared<Recycler>()) {}
+      : kernels(kernels),
+        pool_(checked(threads)),
+        scratch_(threads),
+        recycler_(std::make_shared<Recycler>()) {}
 
   const Kernels& kernels;
   size_t threads() const { return pool_.threads(); }
@@ -57,7 +61,8 @@ class Engine {
     });
   }
 
-  // All rows, out of an open file from byte `offset` on. False if the file ends before they do, or cannot be read.
+  // All rows, out of an open file from byte `offset` on. False if the file ends before they do, or cannot be
+  // read.
   bool pack_file(Matrix& matrix, int file, uint64_t offset) {
     require(!matrix.is_mapped(), "rows to pack");
     std::atomic<bool> whole = true;
@@ -80,8 +85,8 @@ class Engine {
     in_parts(y.T, 4, [&](size_t from, size_t to, size_t thread) {
       uint8_t* space = scratch(thread, matrix.panel_bytes());
       for (size_t t = from; t < to; t++)
-        kernels.unpack(matrix.type, matrix.panel(ids[t] / kernels.lanes, 1, space), ids[t] % kernels.lanes, matrix.cols,
-                       y.row(t));
+        kernels.unpack(matrix.type, matrix.panel(ids[t] / kernels.lanes, 1, space), ids[t] % kernels.lanes,
+                       matrix.cols, y.row(t));
     });
     return y;
   }
@@ -109,7 +114,8 @@ class Engine {
     in_parts(ends.back(), panels_per_part(*weights[0].matrix), [&](size_t from, size_t to, size_t thread) {
       for (size_t i = 0, begin = 0; i < weights.size(); begin = ends[i++])
         if (from < ends[i] && to > begin)
-          multiply(x, weights[i], std::max(from, begin) - begin, std::min(to, ends[i]) - begin, products[i], thread);
+          multiply(x, weights[i], std::max(from, begin) - begin, std::min(to, ends[i]) - begin, products[i],
+                   thread);
     });
     return products;
   }
@@ -123,7 +129,8 @@ class Engine {
   Rows rounded(const Rows& x) {
     const RoundedRows found = round(x);
     return by_row(x, x.n, [&](size_t t, float* y) {
-      for (size_t i = t * x.n; i < (t + 1) * x.n; i++) *y++ = found.rounded.d[i / kRoundedGroup] * found.rounded.q[i];
+      for (size_t i = t * x.n; i < (t + 1) * x.n; i++)
+        *y++ = found.rounded.d[i / kRoundedGroup] * found.rounded.q[i];
     });
   }
 
@@ -134,21 +141,26 @@ class Engine {
 
   Rows rms_norm(const Rows& x, const Rows& weight, float eps) {
     require(weight.T == 1 && weight.n == x.n, "a norm's shapes");
-    return by_row(x, x.n, [&](size_t t, float* y) { kernels.rms_norm(x.row(t), weight.row(0), eps, x.n, y); });
+    return by_row(x, x.n,
+                  [&](size_t t, float* y) { kernels.rms_norm(x.row(t), weight.row(0), eps, x.n, y); });
   }
 
   Rows swiglu(const Rows& gate, const Rows& up) {
     require(gate.T == up.T && gate.n == up.n, "a gate's shapes");
-    return by_row(gate, gate.n, [&](size_t t, float* y) { kernels.swiglu(gate.row(t), up.row(t), gate.n, y); });
+    return by_row(gate, gate.n,
+                  [&](size_t t, float* y) { kernels.swiglu(gate.row(t), up.row(t), gate.n, y); });
   }
 
   // angles (T, head_dim): a cosine and a sine for each pair.
   Rows rope(const Rows& x, const Rows& angles) {
     require(angles.T == x.T && angles.n && angles.n % 2 == 0 && x.n % angles.n == 0, "angles' shapes");
-    return by_row(x, x.n, [&](size_t t, float* y) { kernels.rope(x.row(t), angles.row(t), x.n / angles.n, angles.n, y); });
+    return by_row(x, x.n, [&](size_t t, float* y) {
+      kernels.rope(x.row(t), angles.row(t), x.n / angles.n, angles.n, y);
+    });
   }
 
-  Rows attention(const Rows& q, const Rows& k, const Rows& v, size_t layer, const std::vector<Segment>& segments) {
+  Rows attention(const Rows& q, const Rows& k, const Rows& v, size_t layer,
+                 const std::vector<Segment>& segments) {
     require(!segments.empty(), "a segment");
     const size_t d = segments[0].store->head_dim, K = segments[0].store->n_kv_heads, group = q.n / (K * d);
     size_t rows_in_all = 0;
@@ -160,18 +172,21 @@ class Engine {
       rows_in_all += s.T;
       one_row_each &= s.T <= 1;
     }
-    require(q.T == rows_in_all && k.T == q.T && v.T == q.T && k.n == K * d && v.n == k.n && q.n == group * K * d,
-            "attention's shapes");
+    require(
+        q.T == rows_in_all && k.T == q.T && v.T == q.T && k.n == K * d && v.n == k.n && q.n == group * K * d,
+        "attention's shapes");
     const auto keep = [&](const Segment& s, size_t head, size_t t, size_t row) {
       kernels.keep(s.store->head(layer, head), s.start + t, k.row(row) + head * d, v.row(row) + head * d);
     };
     if (!one_row_each)
-      for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t) { keep(s, head, t, row); });
+      for_heads(segments, K,
+                [&](const Segment& s, size_t head, size_t t, size_t row, size_t) { keep(s, head, t, row); });
     Rows y = rows(q.T, q.n);
     for_heads(segments, K, [&](const Segment& s, size_t head, size_t t, size_t row, size_t thread) {
       if (one_row_each) keep(s, head, t, row);  // nobody else needs what it keeps
       const size_t n = s.start + t + 1, at = head * group * d;
-      float* scores = reinterpret_cast<float*>(scratch(thread, 8 * rounded_up(n, kMostLanes) * sizeof(float)));
+      float* scores =
+          reinterpret_cast<float*>(scratch(thread, 8 * rounded_up(n, kMostLanes) * sizeof(float)));
       kernels.attend(s.store->head(layer, head), n, q.row(row) + at, group, y.row(row) + at, scores);
     });
     return y;
@@ -188,13 +203,14 @@ class Engine {
     return threads;
   }
 
-  // job(from, to, thread) over 0 .. n, in parts of a multiple of `unit`: first one for each thread, that are half
-  // of all, then small ones, so that nobody waits long for the last. What a job throws is thrown here, once all is
-  // over: memory may run out in any of them.
+  // job(from, to, thread) over 0 .. n, in parts of a multiple of `unit`: first one for each thread, that are
+  // half of all, then small ones, so that nobody waits long for the last. What a job throws is thrown here,
+  // once all is over: memory may run out in any of them.
   template <class Job>
   void in_parts(size_t n, size_t unit, const Job& job) {
     const size_t large = n / (2 * threads()) / unit * unit, rest = n - large * threads();
-    const size_t size = rounded_up(std::max((rest + 4 * threads() - 1) / (4 * threads()), rest / kMostSmallParts + 1), unit);
+    const size_t size =
+        rounded_up(std::max((rest + 4 * threads() - 1) / (4 * threads()), rest / kMostSmallParts + 1), unit);
     const size_t first = large ? threads() : 0;
     std::mutex failing;
     std::exception_ptr failure;
@@ -219,8 +235,10 @@ class Engine {
     const auto some = [&](size_t from, size_t to, size_t) {
       for (size_t t = from; t < to; t++) row(t);
     };
-    if (T < kFewRows) some(0, T, 0);
-    else in_parts(T, 1, some);
+    if (T < kFewRows)
+      some(0, T, 0);
+    else
+      in_parts(T, 1, some);
   }
 
   // Rows (T, n) of which row(t, y) writes each.
@@ -245,7 +263,8 @@ class Engine {
     for (size_t i = from; i < to; i += most) {
       const size_t n = std::min(most, to - i);
       kernels.multiply(w.type, w.panel(i, n, space + of_kernel), n, w.cols, x.floats(),
-                       x.rounded ? x.rounded->rounded : Rounded{}, x.T, y.row(0) + i * kernels.lanes, y.stride, space);
+                       x.rounded ? x.rounded->rounded : Rounded{}, x.T, y.row(0) + i * kernels.lanes,
+                       y.stride, space);
     }
     if (weights.bias) add_bias(y, *weights.bias, from * kernels.lanes, std::min(to * kernels.lanes, y.n));
   }

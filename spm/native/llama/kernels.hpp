@@ -2,7 +2,8 @@
 // runs. kernels.cpp is compiled several times, with other flags each time, and makes one table each time.
 //
 // Included where everything is compiled for one processor, so nothing from the standard library but C's own
-// headers: an inline function of theirs, compiled for AVX-512, could be the copy that the linker keeps for all.
+// headers: an inline function of theirs, compiled for AVX-512, could be the copy that the linker keeps for
+// all.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +13,23 @@ namespace spm::llama {
 
 // How a matrix's bytes encode numbers: ggml's numbers, and one of our own.
 enum class Type : int {
-  f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q5_0 = 6, q5_1 = 7, q8_0 = 8, q2_k = 10, q3_k = 11, q4_k = 12, q5_k = 13,
-  q6_k = 14, iq4_nl = 20, iq4_xs = 23, bf16 = 30,
-  integers = 1000,  // 16 int8 and the float32 they are multiplied with, 20 bytes: what the other types unpack to
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q2_k = 10,
+  q3_k = 11,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  iq4_nl = 20,
+  iq4_xs = 23,
+  bf16 = 30,
+  integers =
+      1000,  // 16 int8 and the float32 they are multiplied with, 20 bytes: what the other types unpack to
 };
 
 // How many weights a block of a type holds, in how many bytes of a file; 0 for what is no type.
@@ -24,22 +39,38 @@ struct Layout {
 
 constexpr Layout layout_of(Type type) {
   switch (type) {
-    case Type::f32: return {1, 4};
-    case Type::f16: return {1, 2};
-    case Type::bf16: return {1, 2};
-    case Type::q4_0: return {32, 18};
-    case Type::q4_1: return {32, 20};
-    case Type::q5_0: return {32, 22};
-    case Type::q5_1: return {32, 24};
-    case Type::q8_0: return {32, 34};
-    case Type::iq4_nl: return {32, 18};
-    case Type::q2_k: return {256, 84};
-    case Type::q3_k: return {256, 110};
-    case Type::q4_k: return {256, 144};
-    case Type::q5_k: return {256, 176};
-    case Type::q6_k: return {256, 210};
-    case Type::iq4_xs: return {256, 136};
-    case Type::integers: return {16, 20};
+    case Type::f32:
+      return {1, 4};
+    case Type::f16:
+      return {1, 2};
+    case Type::bf16:
+      return {1, 2};
+    case Type::q4_0:
+      return {32, 18};
+    case Type::q4_1:
+      return {32, 20};
+    case Type::q5_0:
+      return {32, 22};
+    case Type::q5_1:
+      return {32, 24};
+    case Type::q8_0:
+      return {32, 34};
+    case Type::iq4_nl:
+      return {32, 18};
+    case Type::q2_k:
+      return {256, 84};
+    case Type::q3_k:
+      return {256, 110};
+    case Type::q4_k:
+      return {256, 144};
+    case Type::q5_k:
+      return {256, 176};
+    case Type::q6_k:
+      return {256, 210};
+    case Type::iq4_xs:
+      return {256, 136};
+    case Type::integers:
+      return {16, 20};
   }
   return {0, 0};
 }
@@ -50,7 +81,8 @@ struct Floats {
   size_t stride;
 };
 
-// The same rows as int8, with a scale for every 32: x = d q. The sums are what an offset of the weights meets.
+// The same rows as int8, with a scale for every 32: x = d q. The sums are what an offset of the weights
+// meets.
 struct Rounded {
   int8_t* q;       // (T, cols)
   float* d;        // (T, cols / 32)
@@ -82,7 +114,7 @@ struct KeysValues {
   size_t head_dim;
 };
 
-constexpr size_t kMostLanes = 16;    // of any table; rows are padded to a multiple of it
+constexpr size_t kMostLanes = 16;  // of any table; rows are padded to a multiple of it
 constexpr size_t kRoundedGroup = 32;
 
 struct Kernels {
@@ -97,8 +129,8 @@ struct Kernels {
 
   // y = x · Wᵀ for `panels` panels, T rows of x and of y; `x` for floating weights, `rounded` for the others.
   // Writes lanes * panels columns of each row of y. scratch: scratch_bytes(cols), aligned to 64.
-  void (*multiply)(Type type, const uint8_t* panel, size_t panels, size_t cols, Floats x, Rounded rounded, size_t T,
-                   float* y, size_t y_stride, uint8_t* scratch);
+  void (*multiply)(Type type, const uint8_t* panel, size_t panels, size_t cols, Floats x, Rounded rounded,
+                   size_t T, float* y, size_t y_stride, uint8_t* scratch);
   size_t (*scratch_bytes)(size_t cols);
 
   // One row of x, rounded to where `to` points: cols is a multiple of 32.

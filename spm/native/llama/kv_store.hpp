@@ -24,14 +24,16 @@ class KVStore {
   size_t layers() const { return layers_.size(); }
   size_t capacity() const { return capacity_; }
 
-  // Room for `capacity` positions, of which the first `used` are kept. All of it is had before any is used: where
-  // memory runs out, the store is as it was.
+  // Room for `capacity` positions, of which the first `used` are kept. All of it is had before any is used:
+  // where memory runs out, the store is as it was.
   void grow(size_t capacity, size_t used) {
     require(used <= capacity_ && used <= capacity && capacity <= SIZE_MAX - kMostLanes, "a store's size");
-    const size_t wanted = rounded_up(capacity, kMostLanes), before = head_bytes(capacity_), after = head_bytes(wanted);
+    const size_t wanted = rounded_up(capacity, kMostLanes), before = head_bytes(capacity_),
+                 after = head_bytes(wanted);
     const size_t kept = times(rounded_up(used, lanes_), kept_bytes(kept_, head_dim));
     std::vector<Layer> larger(layers_.size());
-    for (Layer& layer : larger) layer = {allocate(times(n_kv_heads, after)), allocate(times(n_kv_heads, after))};
+    for (Layer& layer : larger)
+      layer = {allocate(times(n_kv_heads, after)), allocate(times(n_kv_heads, after))};
     for (size_t i = 0; i < larger.size(); i++) {
       const Layer old = std::move(layers_[i]);
       for (size_t h = 0; kept && h < n_kv_heads; h++) {

@@ -1,6 +1,6 @@
 // One vector register, as the kernels see it: lanes of 32 bits, and the few things that processors do each in
-// their own way. All else is written with the compiler's own vectors. A vector is exactly as wide as a register:
-// one that is wider would be taken apart through memory.
+// their own way. All else is written with the compiler's own vectors. A vector is exactly as wide as a
+// register: one that is wider would be taken apart through memory.
 #pragma once
 
 #include <stddef.h>
@@ -77,7 +77,8 @@ SPM_INLINE F32 from_halves(U32 codes) {
 
 // What a processor has of its own.
 //   fused(a, b, c)         a b + c, rounded once where the processor can
-//   dot(sum, w, x)         sum + w0 x0 + w1 x1 + w2 x2 + w3 x3 in each lane: w unsigned bytes below 128, x four
+//   dot(sum, w, x)         sum + w0 x0 + w1 x1 + w2 x2 + w3 x3 in each lane: w unsigned bytes below 128, x
+//   four
 //                          signed bytes, the same in every lane and none of them -128
 //   dot_signed(sum, w, x)  the same for w = signed(bytes): bytes of any sign, plus kSignedOffset
 //   look_up(table, w)      table[w] for each byte of w, all of them below 16
@@ -96,7 +97,9 @@ SPM_INLINE U32 look_up(const int8_t* table, U32 w) {
   const __m512i levels = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)table));
   return (U32)_mm512_shuffle_epi8(levels, (__m512i)w);
 }
-SPM_INLINE F32 load_halves(const uint8_t* p) { return (F32)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
+SPM_INLINE F32 load_halves(const uint8_t* p) {
+  return (F32)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+}
 SPM_INLINE void store_halves(uint8_t* p, F32 x) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));
 }
@@ -130,14 +133,18 @@ SPM_INLINE U32 look_up(const int8_t* table, U32 w) {
   const __m256i levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)table));
   return (U32)_mm256_shuffle_epi8(levels, (__m256i)w);
 }
-SPM_INLINE F32 load_halves(const uint8_t* p) { return (F32)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+SPM_INLINE F32 load_halves(const uint8_t* p) {
+  return (F32)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+}
 SPM_INLINE void store_halves(uint8_t* p, F32 x) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
 }
 
 #elif defined(__ARM_FEATURE_DOTPROD)
 
-SPM_INLINE F32 fused(F32 a, F32 b, F32 c) { return (F32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+SPM_INLINE F32 fused(F32 a, F32 b, F32 c) {
+  return (F32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return (I32)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)vdupq_n_s32(x));
 }
@@ -146,13 +153,16 @@ SPM_INLINE U32 as_signed(U32 w) { return w; }
 SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) { return dot(sum, w, x); }
 SPM_INLINE U32 look_up(const int8_t* table, U32 w) { return (U32)vqtbl1q_s8(vld1q_s8(table), (uint8x16_t)w); }
 SPM_INLINE F32 load_halves(const uint8_t* p) { return (F32)vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
-SPM_INLINE void store_halves(uint8_t* p, F32 x) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32((float32x4_t)x))); }
+SPM_INLINE void store_halves(uint8_t* p, F32 x) {
+  vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32((float32x4_t)x)));
+}
 
 #else  // any processor
 
 SPM_INLINE F32 fused(F32 a, F32 b, F32 c) { return a * b + c; }
 #if defined(__SSE2__)
-// Bytes 0 and 2, then 1 and 3, as signed halves of each lane; a multiplication adds the products of two halves.
+// Bytes 0 and 2, then 1 and 3, as signed halves of each lane; a multiplication adds the products of two
+// halves.
 SPM_INLINE __m128i even_bytes(__m128i w) { return _mm_srai_epi16(_mm_slli_epi16(w, 8), 8); }
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   const __m128i of_w = (__m128i)w, of_x = _mm_set1_epi32(x);
@@ -179,8 +189,8 @@ SPM_INLINE F32 load_halves(const uint8_t* p) {
   memcpy(&codes, p, sizeof codes);
   return from_halves(__builtin_convertvector(codes, U32));
 }
-// To the nearest, of two as near the even one. Adding 2^12 less the bits that are lost, or what carries into an
-// exponent, is rounding; below 2^-14 the sum with a half cuts the bits off where the subnormals end.
+// To the nearest, of two as near the even one. Adding 2^12 less the bits that are lost, or what carries into
+// an exponent, is rounding; below 2^-14 the sum with a half cuts the bits off where the subnormals end.
 SPM_INLINE void store_halves(uint8_t* p, F32 x) {
   const U32 bits = (U32)x, sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
   const U32 normal = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - (112u << 23)) >> 13;
@@ -194,8 +204,8 @@ SPM_INLINE void store_halves(uint8_t* p, F32 x) {
 
 #endif
 
-// e^x to 2e-7 of itself; infinite where a float32 cannot hold it, and below 2^-126 a power of two near that. 2^n is
-// put together from its bits, 2^f for f in [-1/2, 1/2] is a Taylor series.
+// e^x to 2e-7 of itself; infinite where a float32 cannot hold it, and below 2^-126 a power of two near that.
+// 2^n is put together from its bits, 2^f for f in [-1/2, 1/2] is a Taylor series.
 SPM_INLINE F32 exponential(F32 x) {
   F32 y = x * 1.44269504f;  // in powers of two
   y = y < -126.f ? all(-126.f) : y;

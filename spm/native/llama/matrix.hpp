@@ -15,12 +15,20 @@ class Matrix {
  public:
   // Room for panels; `pack` fills them.
   Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols)
-      : type(type), rows(rows), cols(cols), row_bytes(bytes_of_row(type, rows, cols)), kernels_(&kernels),
+      : type(type),
+        rows(rows),
+        cols(cols),
+        row_bytes(bytes_of_row(type, rows, cols)),
+        kernels_(&kernels),
         packed_(allocate(times(panels(), panel_bytes()))) {}
 
   // Weights that stay in `mapped`, which are the file's own rows.
   Matrix(const Kernels& kernels, Type type, size_t rows, size_t cols, std::span<const uint8_t> mapped)
-      : type(type), rows(rows), cols(cols), row_bytes(bytes_of_row(type, rows, cols)), kernels_(&kernels),
+      : type(type),
+        rows(rows),
+        cols(cols),
+        row_bytes(bytes_of_row(type, rows, cols)),
+        kernels_(&kernels),
         mapped_(mapped.data()) {
     require(mapped.size() == times(rows, row_bytes), "bytes that are not a matrix's");
   }
@@ -42,7 +50,8 @@ class Matrix {
   const uint8_t* panel(size_t i, size_t n, uint8_t* space) const {
     if (!mapped_) return packed_.get() + i * panel_bytes();
     for (size_t j = 0; j < n; j++)
-      kernels_->pack(type, mapped_ + (i + j) * panel_bytes(), rows_of(i + j), row_bytes, space + j * panel_bytes());
+      kernels_->pack(type, mapped_ + (i + j) * panel_bytes(), rows_of(i + j), row_bytes,
+                     space + j * panel_bytes());
     return space;
   }
 

@@ -23,14 +23,17 @@ struct Release {
   void* mapping = nullptr;
   size_t mapped = 0;
   void operator()(uint8_t* data) const {
-    if (mapping) munmap(mapping, mapped);
-    else ::operator delete(data, std::align_val_t(64));
+    if (mapping)
+      munmap(mapping, mapped);
+    else
+      ::operator delete(data, std::align_val_t(64));
   }
 };
 using Memory = std::unique_ptr<uint8_t[], Release>;
 
 inline Memory allocate(size_t bytes) {
-  if (bytes < kHugePage / 2) return Memory(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(64))));
+  if (bytes < kHugePage / 2)
+    return Memory(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(64))));
   const size_t mapped = bytes + kHugePage;  // what is not touched costs nothing
   if (mapped < bytes) throw std::bad_alloc();
   void* mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -41,8 +44,8 @@ inline Memory allocate(size_t bytes) {
   return Memory(data, Release{mapping, mapped});
 }
 
-// Keeps what is given back, up to a bound, and gives it out again. Who finds it busy goes without: nobody waits, not
-// even after a fork that left it locked for ever.
+// Keeps what is given back, up to a bound, and gives it out again. Who finds it busy goes without: nobody
+// waits, not even after a fork that left it locked for ever.
 class Recycler : public std::enable_shared_from_this<Recycler> {
  public:
   static constexpr size_t kMostKept = 96 << 20;

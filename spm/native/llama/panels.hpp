@@ -8,7 +8,7 @@ namespace {
 // At most kLanes rows, `row_bytes` apart, to a panel; lanes without a row are zero.
 template <class Q>
 void pack_blocks(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* panel) {
-  constexpr size_t words = Q::kBytes / 4;                // the scale that is taken out fills half a word
+  constexpr size_t words = Q::kBytes / 4;               // the scale that is taken out fills half a word
   constexpr size_t words_at = Q::kHalfAt == 0 ? 2 : 0;  // in the block of the file
   if (rows < kLanes) memset(panel, 0, kLanes * row_bytes);
   for (size_t at = 0; at < row_bytes; at += Q::kBytes, panel += kLanes * Q::kBytes) {
@@ -32,8 +32,10 @@ void pack_floats(const uint8_t* source, size_t rows, size_t row_bytes, uint8_t* 
 // The scales of a block, and the minima if it has them.
 template <class Q>
 SPM_INLINE void read_scales(const uint8_t* panel, F32* a, F32* m) {
-  if constexpr (Q::kMinimum) Q::scales(panel, a, m);
-  else Q::scales(panel, a);
+  if constexpr (Q::kMinimum)
+    Q::scales(panel, a, m);
+  else
+    Q::scales(panel, a);
 }
 
 // Row `lane` as float32 (cols,): rounded after the product and again after the sum, as ggml does.

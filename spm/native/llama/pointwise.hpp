@@ -11,8 +11,8 @@ namespace {
 SPM_INLINE F32 absolute(F32 x) { return (F32)((U32)x & 0x7fffffffu); }
 SPM_INLINE F32 greater(F32 a, F32 b) { return a > b ? a : b; }
 
-// x to d q, 32 at a time: d = max |x| / 127, q to the nearest. What is not finite makes d not a number, so that
-// it is seen in the end.
+// x to d q, 32 at a time: d = max |x| / 127, q to the nearest. What is not finite makes d not a number, so
+// that it is seen in the end.
 void round_row(const float* x, size_t cols, spm::llama::Rounded to) {
   int8_t* q = to.q;
   for (size_t block = 0; block < cols / 32; block++, x += 32, q += 32) {
@@ -25,7 +25,8 @@ void round_row(const float* x, size_t cols, spm::llama::Rounded to) {
     const float largest_value = largest(most);
     const float inverse = largest_value > 1e-30f ? 127.f / largest_value : 0.f;  // below: nothing
     for (size_t i = 0; i < 32; i += kLanes) {
-      // 1.5 * 2^23 leaves no bits behind the point: the sum is rounded to the nearest whole, even if between two
+      // 1.5 * 2^23 leaves no bits behind the point: the sum is rounded to the nearest whole, even if between
+      // two
       const F32 shifted = load(x + i) * inverse + 12582912.f;
       const I32 whole = (I32)shifted - 0x4b400000;
       const I8 bytes = __builtin_convertvector(whole, I8);

@@ -1,15 +1,16 @@
 // Threads that wait for small jobs: a token's pass is some two hundred of them, tens of microseconds each.
 //
-// A job is n parts, and whoever is free takes the next one: a thread that the system has put aside holds nothing
-// up but the part it has begun. What is taken from is one word, the ticket:
+// A job is n parts, and whoever is free takes the next one: a thread that the system has put aside holds
+// nothing up but the part it has begun. What is taken from is one word, the ticket:
 //
 //     job number (32 bits) | parts in all (16) | next part (16)
 //
 // A thread takes a part by exchanging the ticket for one whose part is one further. That fails if the job is
-// another by now, so a thread that comes late can never run an old job's part or an old function: while parts of
-// a job are open, its owner waits, and only the owner writes `call_` and `context_`.
+// another by now, so a thread that comes late can never run an old job's part or an old function: while parts
+// of a job are open, its owner waits, and only the owner writes `call_` and `context_`.
 //
-// A thread without work spins for some fifty microseconds, the time between two jobs of a pass, and then sleeps.
+// A thread without work spins for some fifty microseconds, the time between two jobs of a pass, and then
+// sleeps.
 #pragma once
 
 #include <unistd.h>
@@ -67,7 +68,8 @@ class Crew {
       for (size_t part = 0; part < parts; part++) job(part, size_t(0));
       return;
     }
-    call_.store([](const void* context, size_t part, size_t thread) { (*static_cast<const Job*>(context))(part, thread); },
+    call_.store([](const void* context, size_t part,
+                   size_t thread) { (*static_cast<const Job*>(context))(part, thread); },
                 std::memory_order_relaxed);
     context_.store(&job, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
@@ -77,8 +79,10 @@ class Crew {
     number_.notify_all();
     take_parts(number, 0);
     for (size_t spins = 0; done_.load(std::memory_order_acquire) != parts; spins++) {
-      if (spins < 4096) rest();
-      else std::this_thread::yield();
+      if (spins < 4096)
+        rest();
+      else
+        std::this_thread::yield();
     }
   }
 
@@ -140,15 +144,15 @@ class Pool {
 
   size_t threads() const { return crew_.load()->threads; }
 
-  // Calls job(part, thread) for each part < parts, at most kMostParts, and returns when all are done. Of threads
-  // that call at once, one is served after the other. A job may not throw.
+  // Calls job(part, thread) for each part < parts, at most kMostParts, and returns when all are done. Of
+  // threads that call at once, one is served after the other. A job may not throw.
   template <class Job>
   void run(size_t parts, const Job& job) {
     crew_.load()->run(parts, job);
   }
 
-  // A fork leaves the threads behind, perhaps amid a job: the child begins with others. Those of the parent are not
-  // touched, not even detached: the child's own threads may have their handles by now.
+  // A fork leaves the threads behind, perhaps amid a job: the child begins with others. Those of the parent
+  // are not touched, not even detached: the child's own threads may have their handles by now.
   void survive_fork() {
     Crew* left = crew_.load();
     if (ours(left)) return;

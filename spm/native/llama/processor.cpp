@@ -35,8 +35,8 @@ bool has_avx_vnni() {
 std::vector<const Kernels*> kernels_for_this_processor() {
   std::vector<const Kernels*> found;
 #if defined(__x86_64__)
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-                  has_f16c();
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi2") && has_f16c();
   const bool v4 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (v3 && v4 && __builtin_cpu_supports("avx512vnni")) found.push_back(&kAvx512);

@@ -5,11 +5,11 @@
 //     sum over k of w x  =  sum over groups of  a d (sum of u q  -  offset sum of q)        or
 //                           sum over groups of  a d (sum of u q)  +  m d (sum of q)
 //
-// so that all that is done for each weight is an integer dot product of bytes; the sums of q were taken when x was
-// rounded. Products with an offset begin at what the offset takes off, so that they are exact integers.
+// so that all that is done for each weight is an integer dot product of bytes; the sums of q were taken when
+// x was rounded. Products with an offset begin at what the offset takes off, so that they are exact integers.
 //
-// For many rows of x the time is that of the dot products. Then two panels at a time are unpacked once to bytes,
-// and a tile of 6 rows of x by 2 panels is kept in registers.
+// For many rows of x the time is that of the dot products. Then two panels at a time are unpacked once to
+// bytes, and a tile of 6 rows of x by 2 panels is kept in registers.
 #pragma once
 
 #include "kernels.hpp"
@@ -21,7 +21,7 @@ using spm::llama::Floats;
 using spm::llama::Rounded;
 
 constexpr int kUnrolled = kLanes == 4 ? 1 : 64;  // groups of a block
-constexpr size_t kFewRows = 12;    // up to here a panel is read for every four rows of x anew
+constexpr size_t kFewRows = 12;                  // up to here a panel is read for every four rows of x anew
 constexpr size_t kTilePanels = 2;
 constexpr size_t kTileRows = kLanes == 16 ? 6 : 3;
 
@@ -56,8 +56,10 @@ SPM_INLINE F32 scaled_sum_of_q(Rounded x, size_t t, size_t cols, size_t k) {
 
 template <bool is_signed>
 SPM_INLINE I32 dot_of(I32 sum, U32 w, int32_t x) {
-  if constexpr (is_signed) return dot_signed(sum, w, x);
-  else return dot(sum, w, x);
+  if constexpr (is_signed)
+    return dot_signed(sum, w, x);
+  else
+    return dot(sum, w, x);
 }
 
 // T rows of x by one panel.
@@ -78,7 +80,8 @@ void few_rows(const uint8_t* panel, size_t cols, Rounded x, float* y, size_t str
         U32 w = Q::weights(panel, g * words + j);
         if constexpr (Q::kSigned) w = as_signed(w);
 #pragma GCC unroll 4
-        for (size_t t = 0; t < T; t++) products[t] = dot_of<Q::kSigned>(products[t], w, four(x.q + t * cols + at + 4 * j));
+        for (size_t t = 0; t < T; t++)
+          products[t] = dot_of<Q::kSigned>(products[t], w, four(x.q + t * cols + at + 4 * j));
       }
 #pragma GCC unroll 4
       for (size_t t = 0; t < T; t++) {
@@ -137,7 +140,8 @@ __attribute__((noinline)) void tile(Unpacked w, size_t cols, Rounded x, float* y
 #pragma GCC unroll 8
     for (size_t j = 0; j < group / 4; j++) {
       U32 u[P];
-      for (size_t p = 0; p < P; p++) u[p] = load_words(w.u + p * kLanes * cols + (g * (group / 4) + j) * kVectorBytes);
+      for (size_t p = 0; p < P; p++)
+        u[p] = load_words(w.u + p * kLanes * cols + (g * (group / 4) + j) * kVectorBytes);
 #pragma GCC unroll 8
       for (size_t t = 0; t < T; t++) {
         const int32_t q = four(x.q + t * cols + g * group + 4 * j);
@@ -168,8 +172,8 @@ void multiply_few(const uint8_t* panel, size_t cols, Rounded x, size_t T, float*
 }
 
 template <class Q>
-void multiply_blocks(const uint8_t* panel, size_t panels, size_t cols, Rounded x, size_t T, float* y, size_t stride,
-                     uint8_t* scratch) {
+void multiply_blocks(const uint8_t* panel, size_t panels, size_t cols, Rounded x, size_t T, float* y,
+                     size_t stride, uint8_t* scratch) {
   const size_t panel_bytes = cols / Q::kValues * kLanes * Q::kBytes;
   size_t p = 0;
   for (; T > kFewRows && p + kTilePanels <= panels; p += kTilePanels) {
@@ -178,8 +182,7 @@ void multiply_blocks(const uint8_t* panel, size_t panels, size_t cols, Rounded x
     size_t t = 0;
     for (; t + kTileRows <= T; t += kTileRows)
       tile<Q, kTileRows>(w, cols, x.row(t, cols), y + t * stride + p * kLanes, stride);
-    for (; t < T; t++)
-      tile<Q, 1>(w, cols, x.row(t, cols), y + t * stride + p * kLanes, stride);
+    for (; t < T; t++) tile<Q, 1>(w, cols, x.row(t, cols), y + t * stride + p * kLanes, stride);
   }
   for (; p < panels; p++) multiply_few<Q>(panel + p * panel_bytes, cols, x, T, y + p * kLanes, stride);
 }
@@ -206,7 +209,8 @@ void few_rows_of_floats(const uint8_t* panel, size_t cols, Floats x, float* y, s
 }
 
 template <class W>
-void multiply_floats(const uint8_t* panel, size_t panels, size_t cols, Floats x, size_t T, float* y, size_t stride) {
+void multiply_floats(const uint8_t* panel, size_t panels, size_t cols, Floats x, size_t T, float* y,
+                     size_t stride) {
   for (size_t p = 0; p < panels; p++, panel += cols * kLanes * W::kBytes, y += kLanes) {
     size_t t = 0;
     for (; t + 8 <= T; t += 8)

@@ -1,4 +1,5 @@
-// What passes between the operations: T rows of n float32, and the same rows rounded to int8 once they are needed.
+// What passes between the operations: T rows of n float32, and the same rows rounded to int8 once they are
+// needed.
 #pragma once
 
 #include <mutex>
@@ -18,11 +19,15 @@ struct RoundedRows {
   Rounded rounded;
 };
 
-// The rows' first numbers lie `stride` apart, a whole number of vectors; what is between n and stride is nobody's.
+// The rows' first numbers lie `stride` apart, a whole number of vectors; what is between n and stride is
+// nobody's.
 class Rows {
  public:
   Rows(Recycler& recycler, size_t T, size_t n)
-      : T(T), n(n), stride(rounded_up(n, kMostLanes)), memory_(recycler.get(times(T, times(stride, sizeof(float))))) {}
+      : T(T),
+        n(n),
+        stride(rounded_up(n, kMostLanes)),
+        memory_(recycler.get(times(T, times(stride, sizeof(float))))) {}
 
   size_t T, n, stride;
 
