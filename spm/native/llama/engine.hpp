@@ -195,7 +195,7 @@ class Engine {
  private:
   static constexpr size_t kMappedPanels = 2;
   static constexpr size_t kPartBytes = 64 << 10;  // of weights: a part worth taking
-  static constexpr size_t kFewRows = 8;           // below, a row by itself is no work to share
+  static constexpr size_t kRowsToShare = 8;       // fewer are done here and now
   static constexpr size_t kMostSmallParts = 1 << 15;
 
   static size_t checked(size_t threads) {
@@ -203,21 +203,34 @@ class Engine {
     return threads;
   }
 
-  // job(from, to, thread) over 0 .. n, in parts of a multiple of `unit`: first one for each thread, that are
-  // half of all, then small ones, so that nobody waits long for the last. What a job throws is thrown here,
-  // once all is over: memory may run out in any of them.
+  // How n is cut into parts of a multiple of `unit`: first one for each thread, that are half of all, then
+  // small ones, so that nobody waits long for the last. 100 in twos for 2 threads: 24 24, then 8 8 8 8 8 8 4.
+  struct Cuts {
+    size_t n, threads, large, small;
+
+    static Cuts of(size_t n, size_t unit, size_t threads) {
+      const size_t large = n / (2 * threads) / unit * unit, rest = n - large * threads;
+      const size_t least = std::max(rest / (4 * threads), rest / kMostSmallParts) + 1;
+      return {n, threads, large, rounded_up(least, unit)};
+    }
+    size_t first_small() const { return large ? threads : 0; }
+    size_t parts() const { return first_small() + (n - large * threads + small - 1) / small; }
+    size_t begin(size_t part) const {
+      if (part < first_small()) return part * large;
+      return std::min(n, large * threads + (part - first_small()) * small);
+    }
+  };
+
+  // job(from, to, thread) over 0 .. n. What a job throws is thrown here, once all is over: memory may run out
+  // in any of them.
   template <class Job>
   void in_parts(size_t n, size_t unit, const Job& job) {
-    const size_t large = n / (2 * threads()) / unit * unit, rest = n - large * threads();
-    const size_t size =
-        rounded_up(std::max((rest + 4 * threads() - 1) / (4 * threads()), rest / kMostSmallParts + 1), unit);
-    const size_t first = large ? threads() : 0;
+    const Cuts cuts = Cuts::of(n, unit, threads());
     std::mutex failing;
     std::exception_ptr failure;
-    pool_.run(first + (rest + size - 1) / size, [&](size_t part, size_t thread) {
-      const size_t from = part < first ? part * large : first * large + (part - first) * size;
+    pool_.run(cuts.parts(), [&](size_t part, size_t thread) {
       try {
-        job(from, std::min(n, from + (part < first ? large : size)), thread);
+        job(cuts.begin(part), cuts.begin(part + 1), thread);
       } catch (...) {
         std::lock_guard lock(failing);
         failure = std::current_exception();
@@ -235,7 +248,7 @@ class Engine {
     const auto some = [&](size_t from, size_t to, size_t) {
       for (size_t t = from; t < to; t++) row(t);
     };
-    if (T < kFewRows)
+    if (T < kRowsToShare)
       some(0, T, 0);
     else
       in_parts(T, 1, some);
@@ -254,6 +267,7 @@ class Engine {
   void for_heads(const std::vector<Segment>& segments, size_t heads, const Job& job);
 
   RoundedRows round(const Rows& x);
+
   // Panels from .. to of a product.
   void multiply(const Rows& x, const Weights& weights, size_t from, size_t to, Rows& y, size_t thread) {
     const Matrix& w = *weights.matrix;
@@ -269,6 +283,7 @@ class Engine {
     if (weights.bias) add_bias(y, *weights.bias, from * kernels.lanes, std::min(to * kernels.lanes, y.n));
   }
 
+  // False if the file ends before so many bytes are read, or fails.
   static bool read_all(int file, uint8_t* to, size_t bytes, uint64_t offset) {
     while (bytes) {
       const ssize_t found = pread(file, to, bytes, off_t(offset));

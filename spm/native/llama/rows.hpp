@@ -19,8 +19,8 @@ struct RoundedRows {
   Rounded rounded;
 };
 
-// The rows' first numbers lie `stride` apart, a whole number of vectors; what is between n and stride is
-// nobody's.
+// The rows' first numbers lie `stride` apart, a whole number of vectors. Between n and stride there may be
+// any number, NaN too: sums and gates run over it, and nobody reads what they make of it.
 class Rows {
  public:
   Rows(Recycler& recycler, size_t T, size_t n)
