@@ -26,7 +26,6 @@ from spm.llama.ops import numpy as spec
 from spm.llama.ops.native import NativeOps
 from spm.native import core
 from tests.quant_blocks import F16_SCALES
-from tools import small_llamas
 from tools.small_llamas import CASES, IDS, Case, requantise, write_case
 
 pytestmark = pytest.mark.skipif(not native.built(), reason="the compiled kernels are not built")
@@ -425,24 +424,18 @@ def test_python_threads_share_a_model() -> None:
     assert wrong == []
 
 
+ALONE: dict[str, Any] = {"n_heads": 1, "n_kv_heads": 1}
 ODD = {
-    "one piece": (1, Case(1, "", dim=2, hidden_dim=1, n_heads=1, n_kv_heads=1, head_dim=2)),
-    "odd columns": (5, Case(2, "", dim=7, hidden_dim=5, n_heads=3, n_kv_heads=1, head_dim=2)),
-    "a wide head": (3, Case(3, "", dim=3, n_heads=1, n_kv_heads=1, head_dim=514, tied=True)),
-    "many pieces": (
-        262_144,
-        Case(4, "", n_layers=1, dim=2, hidden_dim=3, n_heads=1, n_kv_heads=1, head_dim=4),
-    ),
+    "one piece": Case(1, "", vocab_size=1, dim=2, hidden_dim=1, head_dim=2, **ALONE),
+    "odd columns": Case(2, "", vocab_size=5, dim=7, hidden_dim=5, n_heads=3, n_kv_heads=1),
+    "a wide head": Case(3, "", vocab_size=3, dim=3, head_dim=514, tied=True, **ALONE),
+    "many pieces": Case(4, "", 1, vocab_size=1 << 18, dim=2, hidden_dim=3, head_dim=4, **ALONE),
 }
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_models_of_the_oddest_shapes_are_the_specifications(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n_pieces, case = ODD[name]
-    monkeypatch.setattr(small_llamas, "VOCAB_SIZE", n_pieces)
-    path = write_case(tmp_path / "m.gguf", case)
+def test_models_of_the_oddest_shapes_are_the_specifications(name: str, tmp_path: Path) -> None:
+    path, n_pieces = write_case(tmp_path / "m.gguf", ODD[name]), ODD[name].vocab_size
     ids = [n_pieces - 1, 0, n_pieces // 2] * 3
 
     expected = Llama.from_gguf(path, "numpy").forward(ids)
