@@ -7,7 +7,8 @@
 namespace {
 
 using namespace fuzz;
-using spm::llama::Engine, spm::llama::Kept, spm::llama::KVStore, spm::llama::Matrix, spm::llama::Rows, spm::llama::Segment;
+using spm::llama::Engine, spm::llama::Kept, spm::llama::KVStore, spm::llama::Matrix, spm::llama::Rows,
+    spm::llama::Segment;
 
 Rows random_rows(Engine& engine, size_t T, size_t n, size_t kind, Chance& chance) {
   Rows rows = engine.rows(T, n);
@@ -26,7 +27,8 @@ void expect_near(float found, double expected, double size, const std::string& w
 void check_products(Engine& engine, Input& input, Chance& chance) {
   const Type type = kTypes[input.below(std::size(kTypes))];
   const size_t unit = std::max<size_t>(spm::llama::layout_of(type).values, type == Type::integers ? 32 : 1);
-  const size_t rows = 1 + input.below(200), cols = unit * (1 + input.below(unit == 256 ? 3 : 9)), T = input.below(40);
+  const size_t rows = 1 + input.below(200), cols = unit * (1 + input.below(unit == 256 ? 3 : 9)),
+               T = input.below(40);
   Weights weights(type, rows, cols, input.flag(), chance);
   const std::span<const uint8_t> bytes(weights.bytes.data(), weights.bytes.size());
   Matrix packed(engine.kernels, type, rows, cols);
@@ -38,7 +40,8 @@ void check_products(Engine& engine, Input& input, Chance& chance) {
   Rows x = random_rows(engine, T, cols, kind, chance), bias = random_rows(engine, 1, rows, 0, chance);
   const bool biased = input.flag();
   const Rows seen = weights.floating() ? x : engine.rounded(x);
-  Rows y = engine.linear(x, packed, biased ? &bias : nullptr), same_y = engine.linear(x, mapped, biased ? &bias : nullptr);
+  Rows y = engine.linear(x, packed, biased ? &bias : nullptr),
+       same_y = engine.linear(x, mapped, biased ? &bias : nullptr);
   const std::string what = named(engine.kernels, "a product", type, rows, cols, T);
   for (size_t row = 0; row < rows; row++) {
     const std::vector<Decoded> blocks = weights.row(row);
@@ -58,7 +61,8 @@ void check_products(Engine& engine, Input& input, Chance& chance) {
     const std::vector<Decoded> blocks = weights.row(size_t(ids[t]));
     const size_t values = blocks[0].q.size();
     for (size_t i = 0; i < cols; i++)
-      expect(same(blocks[i / values].value(i % values), embedded.row(t)[i]) && same(embedded.row(t)[i], same_embedded.row(t)[i]),
+      expect(same(blocks[i / values].value(i % values), embedded.row(t)[i]) &&
+                 same(embedded.row(t)[i], same_embedded.row(t)[i]),
              what + ": a row embedded");
   }
 }
@@ -79,8 +83,11 @@ void check_rows(Engine& engine, Input& input, Chance& chance) {
     for (size_t i = 0; i < n; i++) {
       const double x = a.row(t)[i], up = b.row(t)[i];
       expect(same(a.row(t)[i] + b.row(t)[i], sum.row(t)[i]), table + ": a sum");
-      if (squares < 1e36) expect_near(norm.row(t)[i], x * scale * weight.row(0)[i], std::abs(x * scale * weight.row(0)[i]), table + ": a norm");
-      if (std::abs(x) < 80) expect_near(gated.row(t)[i], x / (1 + std::exp(-x)) * up, std::abs(x * up), table + ": a gate");
+      if (squares < 1e36)
+        expect_near(norm.row(t)[i], x * scale * weight.row(0)[i], std::abs(x * scale * weight.row(0)[i]),
+                    table + ": a norm");
+      if (std::abs(x) < 80)
+        expect_near(gated.row(t)[i], x / (1 + std::exp(-x)) * up, std::abs(x * up), table + ": a gate");
       const double other = a.row(t)[i ^ 1], cos = angles.row(t)[i % d & ~size_t(1)], sin = angles.row(t)[i % d | 1];
       expect_near(turned.row(t)[i], i & 1 ? x * cos + other * sin : x * cos - other * sin,
                   std::abs(x * cos) + std::abs(other * sin), table + ": a turn");
@@ -135,8 +142,9 @@ void check_attention(Engine& engine, Input& input, Chance& chance) {
   const Kept kept = Kept(input.below(3));
   const size_t K = 1 + input.below(3), group = 1 + input.below(13), d = 2 * (1 + input.below(65));
   const size_t layers = 1 + input.below(2), layer = input.below(layers);
-  const std::string what = std::string(engine.kernels.name) + ": attention, kept as " + std::to_string(int(kept)) + ", " +
-                           std::to_string(K * group) + " heads on " + std::to_string(K) + ", head_dim " + std::to_string(d);
+  const std::string what = std::string(engine.kernels.name) + ": attention, kept as " + std::to_string(int(kept)) +
+                           ", " + std::to_string(K * group) + " heads on " + std::to_string(K) + ", head_dim " +
+                           std::to_string(d);
   std::vector<Text> texts;
   for (size_t i = 1 + input.below(3); i; i--) texts.push_back({engine.kv_store(kept, layers, K, d), {}, {}});
   for (size_t turn = 0; turn < 4; turn++) {

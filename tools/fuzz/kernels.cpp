@@ -14,8 +14,15 @@ size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 class Inputs {
  public:
   Inputs(size_t T, size_t cols, size_t kind, Chance& chance)
-      : T(T), cols(cols), x_(T * padded(cols)), q_(T * cols), d_(T * (cols / 32)), sum32_(d_.size()),
-        sum16_(T * (cols / 16)), d_sum32_(d_.size()), d_sum16_(sum16_.size()) {
+      : T(T),
+        cols(cols),
+        x_(T * padded(cols)),
+        q_(T * cols),
+        d_(T * (cols / 32)),
+        sum32_(d_.size()),
+        sum16_(T * (cols / 16)),
+        d_sum32_(d_.size()),
+        d_sum16_(sum16_.size()) {
     fill(x_.data(), x_.size(), kind, chance);
   }
 
@@ -57,9 +64,11 @@ class Inputs {
     const float inverse = most > 1e-30f ? 127.f / most : 0.f;
     for (size_t i = 0; i < 32; i++) expect(q[i] == std::nearbyint(x[i] * inverse), what + ": a number");
     expect(d_[at32] == most / 127.f, what + ": the scale");
-    expect(sum32_[at32] == sums[0] + sums[1] && sum16_[at16] == sums[0] && sum16_[at16 + 1] == sums[1], what + ": the sums");
+    expect(sum32_[at32] == sums[0] + sums[1] && sum16_[at16] == sums[0] && sum16_[at16 + 1] == sums[1],
+           what + ": the sums");
     expect(d_sum32_[at32] == d_[at32] * float(sums[0] + sums[1]) && d_sum16_[at16] == d_[at32] * float(sums[0]) &&
-               d_sum16_[at16 + 1] == d_[at32] * float(sums[1]), what + ": d times the sums");
+               d_sum16_[at16 + 1] == d_[at32] * float(sums[1]),
+           what + ": d times the sums");
   }
 
   Exact<float> x_;
@@ -72,7 +81,9 @@ class Inputs {
 class Table {
  public:
   Table(const Kernels& kernels, Weights& weights)
-      : kernels_(kernels), weights_(weights), panels_((weights.rows + kernels.lanes - 1) / kernels.lanes),
+      : kernels_(kernels),
+        weights_(weights),
+        panels_((weights.rows + kernels.lanes - 1) / kernels.lanes),
         panel_(panels_ * kernels.lanes * weights.row_bytes) {
     for (size_t i = 0; i < panels_; i++) {
       const size_t rows = std::min(kernels.lanes, weights.rows - i * kernels.lanes);

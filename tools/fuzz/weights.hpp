@@ -22,9 +22,9 @@ namespace fuzz {
 
 using spm::llama::Kernels, spm::llama::Type;
 
-constexpr Type kTypes[] = {Type::f32,    Type::f16,  Type::bf16, Type::q4_0, Type::q4_1, Type::q5_0,
-                           Type::q5_1,   Type::q8_0, Type::q2_k, Type::q3_k, Type::q4_k, Type::q5_k,
-                           Type::q6_k,   Type::iq4_nl, Type::iq4_xs, Type::integers};
+constexpr Type kTypes[] = {Type::f32,  Type::f16,    Type::bf16,   Type::q4_0,    Type::q4_1, Type::q5_0,
+                           Type::q5_1, Type::q8_0,   Type::q2_k,   Type::q3_k,    Type::q4_k, Type::q5_k,
+                           Type::q6_k, Type::iq4_nl, Type::iq4_xs, Type::integers};
 
 // ---- memory of exactly n numbers: what is beyond belongs to nobody
 
@@ -39,7 +39,7 @@ constexpr Type kTypes[] = {Type::f32,    Type::f16,  Type::bf16, Type::q4_0, Typ
 template <class Number>
 class Exact {
  public:
-  explicit Exact(size_t n) : size_(n), data_(new(std::align_val_t(64)) Number[n]) {}
+  explicit Exact(size_t n) : size_(n), data_(new (std::align_val_t(64)) Number[n]) {}
   Exact(Exact&&) = default;
   Number* data() { return data_.get(); }
   size_t size() const { return size_; }
@@ -62,8 +62,8 @@ class Exact {
   explicit Exact(size_t n) : size_(n) {
     const size_t page = size_t(sysconf(_SC_PAGESIZE)), inside = (n * sizeof(Number) + page - 1) / page * page;
     bytes_ = inside + page;
-    mapping_ = static_cast<uint8_t*>(
-        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mapping_ =
+        static_cast<uint8_t*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     mprotect(mapping_ + inside, page, PROT_NONE);
     data_ = reinterpret_cast<Number*>(mapping_ + inside - n * sizeof(Number));
   }
@@ -132,9 +132,7 @@ struct Decoded {
   double size(size_t i) const {
     return std::abs(double(a[group(i)]) * q[i]) + (m.empty() ? 0 : std::abs(double(m[group(i)])));
   }
-  bool finite(size_t i) const {
-    return std::isfinite(a[group(i)]) && (m.empty() || std::isfinite(m[group(i)]));
-  }
+  bool finite(size_t i) const { return std::isfinite(a[group(i)]) && (m.empty() || std::isfinite(m[group(i)])); }
 };
 
 // Fields of `width` bits: of each `group` bytes first the lowest one of each byte, then the next ones up.
@@ -187,16 +185,24 @@ inline std::pair<Integers, Integers> scales_and_minima(const uint8_t* packed) {
 
 inline Decoded decoded(Type type, const uint8_t* b) {
   switch (type) {
-    case Type::f32: return {{1}, {from_bits(little(b, 4))}, {}};
-    case Type::f16: return {{1}, {half(b)}, {}};
-    case Type::bf16: return {{1}, {from_bits(little(b, 2) << 16)}, {}};
-    case Type::q4_0: return {less(fields(b + 2, 16, 16, 4), 8), {half(b)}, {}};
-    case Type::q4_1: return {fields(b + 4, 16, 16, 4), {half(b)}, {half(b + 2)}};
+    case Type::f32:
+      return {{1}, {from_bits(little(b, 4))}, {}};
+    case Type::f16:
+      return {{1}, {half(b)}, {}};
+    case Type::bf16:
+      return {{1}, {from_bits(little(b, 2) << 16)}, {}};
+    case Type::q4_0:
+      return {less(fields(b + 2, 16, 16, 4), 8), {half(b)}, {}};
+    case Type::q4_1:
+      return {fields(b + 4, 16, 16, 4), {half(b)}, {half(b + 2)}};
     case Type::q5_0:
       return {less(plus(fields(b + 6, 16, 16, 4), fields(b + 2, 4, 1, 1), 16), 16), {half(b)}, {}};
-    case Type::q5_1: return {plus(fields(b + 8, 16, 16, 4), fields(b + 4, 4, 1, 1), 16), {half(b)}, {half(b + 2)}};
-    case Type::q8_0: return {signed_bytes(b + 2, 32), {half(b)}, {}};
-    case Type::iq4_nl: return {levels(fields(b + 2, 16, 16, 4)), {half(b)}, {}};
+    case Type::q5_1:
+      return {plus(fields(b + 8, 16, 16, 4), fields(b + 4, 4, 1, 1), 16), {half(b)}, {half(b + 2)}};
+    case Type::q8_0:
+      return {signed_bytes(b + 2, 32), {half(b)}, {}};
+    case Type::iq4_nl:
+      return {levels(fields(b + 2, 16, 16, 4)), {half(b)}, {}};
     case Type::q2_k: {
       const Integers packed = fields(b, 16, 16, 4);  // the scales, then the minima
       const auto middle = packed.begin() + 16;
@@ -224,7 +230,8 @@ inline Decoded decoded(Type type, const uint8_t* b) {
       for (int i = 0; i < 8; i++) scales[i] += int(little(b + 2, 2) >> (2 * i) & 3) * 16 - 32;
       return {levels(fields(b + 8, 128, 16, 4)), scaled(half(b), scales), {}};
     }
-    case Type::integers: return {signed_bytes(b + 4, 16), {from_bits(little(b, 4))}, {}};
+    case Type::integers:
+      return {signed_bytes(b + 4, 16), {from_bits(little(b, 4))}, {}};
   }
   fail("a type that is none");
 }
@@ -237,15 +244,21 @@ struct Scale {
 inline std::vector<Scale> scales_of(Type type) {
   switch (type) {
     case Type::f32:
-    case Type::integers: return {{0, 4}};
+    case Type::integers:
+      return {{0, 4}};
     case Type::q4_1:
     case Type::q5_1:
     case Type::q4_k:
-    case Type::q5_k: return {{0, 2}, {2, 2}};
-    case Type::q2_k: return {{80, 2}, {82, 2}};
-    case Type::q3_k: return {{108, 2}};
-    case Type::q6_k: return {{208, 2}};
-    default: return {{0, 2}};
+    case Type::q5_k:
+      return {{0, 2}, {2, 2}};
+    case Type::q2_k:
+      return {{80, 2}, {82, 2}};
+    case Type::q3_k:
+      return {{108, 2}};
+    case Type::q6_k:
+      return {{208, 2}};
+    default:
+      return {{0, 2}};
   }
 }
 
@@ -262,7 +275,9 @@ struct Weights {
   Exact<uint8_t> bytes;
 
   Weights(Type type, size_t rows, size_t cols, bool wild, Chance& chance)
-      : type(type), rows(rows), cols(cols),
+      : type(type),
+        rows(rows),
+        cols(cols),
         row_bytes(cols / spm::llama::layout_of(type).values * spm::llama::layout_of(type).bytes),
         bytes(rows * row_bytes) {
     for (size_t i = 0; i < bytes.size(); i++) bytes[i] = uint8_t(chance());
@@ -270,7 +285,8 @@ struct Weights {
       for (const Scale& scale : scales_of(type)) {
         // below 2 in size, whichever of the three kinds of number it is
         const bool wide = type == Type::bf16 || scale.bytes == 4;
-        bytes[block + scale.at + scale.bytes - 1] = uint8_t((chance() & 0x80) | (wide ? 0x3e : 0x20) | (chance() & 1));
+        bytes[block + scale.at + scale.bytes - 1] =
+            uint8_t((chance() & 0x80) | (wide ? 0x3e : 0x20) | (chance() & 1));
       }
   }
 
@@ -308,7 +324,9 @@ struct Product {
     finite &= block.finite(i) && std::isfinite(x);
   }
   void expect(float found, size_t terms, const std::string& what) const {
-    if (!finite) return fuzz::expect(!std::isfinite(found), what + ": expected nothing finite, found " + std::to_string(found));
+    if (!finite)
+      return fuzz::expect(!std::isfinite(found),
+                          what + ": expected nothing finite, found " + std::to_string(found));
     if (!(std::max(size, scale * input) <= 1e36)) return;  // beyond what float32 adds up
     fuzz::expect(std::abs(found - sum) <= (terms + 8) * 1.2e-7 * size + 1e-36,
                  what + ": expected " + std::to_string(sum) + ", found " + std::to_string(found));
@@ -324,7 +342,8 @@ inline std::vector<const Kernels*> tables() {
   return found;
 }
 
-inline std::string named(const Kernels& kernels, const std::string& what, Type type, size_t rows, size_t cols, size_t T) {
+inline std::string named(const Kernels& kernels, const std::string& what, Type type, size_t rows, size_t cols,
+                         size_t T) {
   return std::string(kernels.name) + ": " + what + ", type " + std::to_string(int(type)) + ", " +
          std::to_string(rows) + " x " + std::to_string(cols) + ", T " + std::to_string(T);
 }
