@@ -433,9 +433,12 @@ def test_kernels_that_were_not_built_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(native, "core", None)
+    reasons = {"0": "SPM_NATIVE is 0", "": "this installation has no compiled kernels"}
 
-    with pytest.raises(ModelError, match=r"^backend 'native': this installation has no compiled"):
-        Llama.from_gguf(folder / "absent.gguf", backend="native")
+    for value, reason in reasons.items():
+        monkeypatch.setenv("SPM_NATIVE", value)
+        with pytest.raises(ModelError, match=f"^backend 'native': {reason}, expected a build by"):
+            Llama.from_gguf(folder / "absent.gguf", backend="native")
 
 
 @pytest.mark.parametrize(("name", "kv"), [("numpy", "f16"), ("native", "f64"), ("native", "")])
