@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +246,62 @@ def test_rows_outside_the_matrix_are_an_error(path: Path, start: int, stop: int)
         match=rf"tensor w: rows {start}:{stop} of shape \[3, 4\], expected rows of a matrix$",
     ):
         matrix(path).rows(start, stop)
+
+
+def test_rows_are_had_as_the_file_has_them(path: Path) -> None:
+    write_gguf(path, {}, {"w": np.arange(12, dtype=np.float32).reshape(4, 3)})
+    with GGUF.open(path) as file:
+        tensor = file.tensors["w"]
+
+        expected = np.arange(3, 9, dtype="<f4").tobytes()
+        assert expected == tensor.row_bytes(1, 3).tobytes()
+        assert expected == os.pread(tensor.descriptor(), 24, tensor.offset + 12)
+    with pytest.raises(GGUFError, match="tensor w: the file has been closed"):
+        tensor.descriptor()
+
+
+class AtOnce:
+    """A thread whose work is done when it is started, or that cannot be started."""
+
+    there_are_more = True
+    asked = 0
+
+    def __init__(self, target: Callable[..., None], args: tuple[int, int], daemon: bool) -> None:
+        self.target, self.args = target, args
+
+    def start(self) -> None:
+        AtOnce.asked += 1
+        if not self.there_are_more:
+            raise RuntimeError("can't start new thread")
+        self.target(*self.args)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be told")
+@pytest.mark.parametrize("there_are_more", [True, False])
+def test_reads_are_expected_once_and_only_to_save_time(
+    path: Path, there_are_more: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gguf(path, {}, {"w": np.zeros((600, 1024), np.float32)})
+    monkeypatch.setattr(AtOnce, "there_are_more", there_are_more)
+    monkeypatch.setattr(AtOnce, "asked", 0)
+    monkeypatch.setattr("spm.gguf.reader.threading.Thread", AtOnce)
+    advised: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, at, n, how: advised.append((at, n)))
+
+    with GGUF.open(path) as file:
+        open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        file.expect_reads()
+        file.expect_reads()
+        if open_files:
+            assert open_files == len(os.listdir("/proc/self/fd"))
+    with GGUF.open(path) as closed:
+        closed.close()
+        closed.expect_reads()
+
+    assert AtOnce.asked == 1
+    assert advised == (
+        [(0, 1 << 20), (1 << 20, 1 << 20), (2 << 20, 1 << 20)] if there_are_more else []
+    )
 
 
 def test_rows_of_a_vector_are_an_error(path: Path) -> None:
