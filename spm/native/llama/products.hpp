@@ -62,6 +62,16 @@ SPM_INLINE I32 dot_of(I32 sum, U32 w, int32_t x) {
     return dot(sum, w, x);
 }
 
+// Asks for the x of the block at k. While a panel streams from memory every miss waits in line behind it, and
+// what was in the first cache has been washed out of it, x too: more of x belongs to a panel's byte where
+// groups are short.
+template <class Q>
+SPM_INLINE void expect_x(Rounded x, size_t t, size_t cols, size_t k) {
+  for (size_t i = 0; i < Q::kValues; i += 64) __builtin_prefetch(x.q + t * cols + k + i);
+  __builtin_prefetch(x.sum16 + which_sum<Q>(t, cols, k));
+  __builtin_prefetch(x.d + (t * cols + k) / 32);
+}
+
 // T rows of x by one panel.
 template <class Q, size_t T>
 void few_rows(const uint8_t* panel, size_t cols, Rounded x, float* y, size_t stride) {
@@ -69,6 +79,8 @@ void few_rows(const uint8_t* panel, size_t cols, Rounded x, float* y, size_t str
   F32 sums[T] = {};
   F32 a[groups], m[groups];
   for (size_t k = 0; k < cols; k += Q::kValues, panel += kLanes * Q::kBytes) {
+    if constexpr (groups == 16)
+      for (size_t t = 0; t < T; t++) expect_x<Q>(x, t, cols, k + Q::kValues);
     read_scales<Q>(panel, a, m);
 #pragma GCC unroll kUnrolled
     for (size_t g = 0; g < groups; g++) {
