@@ -67,12 +67,13 @@ class Engine {
     require(!matrix.is_mapped(), "rows to pack");
     std::atomic<bool> whole = true;
     in_parts(matrix.panels(), 1, [&](size_t from, size_t to, size_t thread) {
-      uint8_t* rows = scratch(thread, matrix.panel_bytes());
-      for (size_t i = from; i < to && whole; i++) {
-        if (read_all(file, rows, matrix.rows_of(i) * matrix.row_bytes, offset + i * matrix.panel_bytes()))
-          matrix.pack(i, rows);
-        else
-          whole = false;
+      const size_t panel = matrix.panel_bytes(), at_once = std::min(to - from, kReadBytes / panel + 1);
+      uint8_t* rows = scratch(thread, at_once * panel);
+      for (size_t i = from; i < to && whole; i += at_once) {
+        const size_t end = std::min(to, i + at_once), last = end - 1;
+        const size_t bytes = (last - i) * panel + matrix.rows_of(last) * matrix.row_bytes;
+        whole = whole && read_all(file, rows, bytes, offset + i * panel);
+        for (size_t j = i; j < end && whole; j++) matrix.pack(j, rows + (j - i) * panel);
       }
     });
     return whole;
@@ -195,6 +196,7 @@ class Engine {
  private:
   static constexpr size_t kMappedPanels = 2;
   static constexpr size_t kPartBytes = 64 << 10;  // of weights: a part worth taking
+  static constexpr size_t kReadBytes = 2 << 20;   // of a file at a time: shorter reads cost the system more
   static constexpr size_t kRowsToShare = 8;       // fewer are done here and now
   static constexpr size_t kMostSmallParts = 1 << 15;
 
