@@ -20,14 +20,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spm.errors import ModelError, brief
+from spm.errors import ModelError
 from spm.gguf import GGUF
 from spm.llama.cache import KVCache
 from spm.llama.config import LlamaConfig, read_config
 from spm.llama.ops import Angles, Array, Float32, Ops, Segment, choose
 from spm.llama.weights import Layer, Progress, Weights, load_weights
 
-MAX_THREADS = 256
 BATCH = 512  # rows per pass, as llama.cpp's n_ubatch: bounds what a pass takes beside the weights.
 # In NumPy that includes attention weights, 4 * n_heads * BATCH bytes for each position kept.
 
@@ -103,8 +102,6 @@ class Llama:
         Llama this package computes exactly, for a back end that is not there or has no such option,
         and for threads out of range.
         """
-        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
-            raise ModelError(f"threads: found {brief(threads)}, expected 1 to {MAX_THREADS}")
         chosen = choose(backend, threads, kv, mapped)
         if not isinstance(source, GGUF):
             with GGUF.open(source) as gguf:

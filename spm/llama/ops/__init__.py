@@ -28,11 +28,11 @@ from spm.gguf import Tensor
 Array: TypeAlias = Any  # a back end's own float32 (T, n)
 Matrix: TypeAlias = Any  # a back end's own weights (O, I)
 Angles: TypeAlias = Any  # a back end's own cosines and sines of T positions
+KVStore: TypeAlias = Any  # a back end's own keys and values of one text, every layer's
 Float32: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.intp]
 
-
-KVStore: TypeAlias = Any  # a back end's own keys and values of one text, every layer's
+MAX_THREADS = 256
 
 
 class Segment(NamedTuple):
@@ -86,11 +86,13 @@ def choose(
     """The operations called `backend`; "auto": MLX on Apple silicon, else kernels, else NumPy.
 
     `threads`, `kv` and `mapped` are the native back end's (ops/native.py). Raises ModelError for a
-    name that is unknown or not installed, and for an option that the back end does not have: what
-    was asked for is never silently replaced.
+    name that is unknown or not installed, for threads out of range, and for an option that the back
+    end does not have: what was asked for is never silently replaced.
     """
     from spm.llama.ops import native, numpy
 
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+        raise ModelError(f"threads: found {brief(threads)}, expected 1 to {MAX_THREADS}")
     if backend == "auto":
         backend = _best()
     if backend == "native":

@@ -41,7 +41,6 @@ KERNELS: Final = {  # SPM_ISA -> the table's name (kernels.cpp)
 }
 KEPT: Final = {"f32": 0, "f16": 1, "q8_0": 2}  # kernels.hpp, Kept
 FIRST_ANGLES: Final = 256  # positions; doubled whenever they run out
-MOST_THREADS: Final = 4096  # engine.hpp, kMostThreads
 CHUNK: Final = 4 << 20  # bytes that are read at a time
 
 
@@ -64,8 +63,6 @@ class NativeOps:
         assert core is not None
         if not isinstance(kv, str) or kv not in KEPT:
             raise ModelError(f"kv: found {brief(kv)}, expected 'f16', 'f32' or 'q8_0'")
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise ModelError(f"threads: found {threads}, expected 1 to {MOST_THREADS}")
         table = kernels or _kernels_asked_for()
         engine: Any = core.LlamaEngine(threads or default_threads(), table)
         self.engine, self._kept, self._mapped = engine, KEPT[kv], mapped

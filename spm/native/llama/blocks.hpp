@@ -4,7 +4,7 @@
 // lanes. The rows' blocks are cut into words of four bytes, and word i of all rows lies together, a vector. A
 // half-precision scale that would break the words' alignment is taken out, all rows' scales in front of them:
 //
-//     Q4_0 in a file, 18 bytes a row:    d q0 q1 q2 q3 | d q0 q1 q2 q3 | ...      d two bytes, q four each
+//     Q4_0 in a file, 18 bytes a block:  d q0 q1 q2 q3 | d q0 q1 q2 q3 | ...      d two bytes, q four each
 //     in a panel of 4 rows, 72 bytes:    dddd  q0q0q0q0  q1q1q1q1  q2q2q2q2  q3q3q3q3
 //
 // A panel has as many bytes as its rows had. A weight is a * (u - offset), or a * u + m for types with a
@@ -18,8 +18,8 @@
 //     weights(p, j)     u of weights 4j .. 4j+3, four bytes in each lane
 //     scales(p, a)      a of every group; with a minimum scales(p, a, m)
 //
-// Where each bit lies is drawn in spm/gguf/quants.py. The float operations are ggml's, in its order, so that
-// what is unpacked is the same to the bit.
+// Where each bit lies is drawn in spm/gguf/integers.py and quants.py. The float operations are ggml's, in its
+// order, so that what is unpacked is the same to the bit.
 #pragma once
 
 #include "lanes.hpp"

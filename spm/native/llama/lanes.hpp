@@ -77,10 +77,9 @@ SPM_INLINE F32 from_halves(U32 codes) {
 
 // What a processor has of its own.
 //   fused(a, b, c)         a b + c, rounded once where the processor can
-//   dot(sum, w, x)         sum + w0 x0 + w1 x1 + w2 x2 + w3 x3 in each lane: w unsigned bytes below 128, x
-//   four
-//                          signed bytes, the same in every lane and none of them -128
-//   dot_signed(sum, w, x)  the same for w = signed(bytes): bytes of any sign, plus kSignedOffset
+//   dot(sum, w, x)         sum + w0 x0 + w1 x1 + w2 x2 + w3 x3 in each lane: w unsigned bytes below 128,
+//                          x signed bytes, the same in every lane and none of them -128
+//   dot_signed(sum, w, x)  the same for w = as_signed(bytes): bytes of any sign, plus kSignedOffset
 //   look_up(table, w)      table[w] for each byte of w, all of them below 16
 //   load_halves, store_halves
 
@@ -90,9 +89,6 @@ SPM_INLINE F32 fused(F32 a, F32 b, F32 c) { return (F32)_mm512_fmadd_ps((__m512)
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return (I32)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, _mm512_set1_epi32(x));
 }
-constexpr int kSignedOffset = 128;
-SPM_INLINE U32 as_signed(U32 w) { return w ^ 0x80808080u; }
-SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) { return dot(sum, w, x); }
 SPM_INLINE U32 look_up(const int8_t* table, U32 w) {
   const __m512i levels = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)table));
   return (U32)_mm512_shuffle_epi8(levels, (__m512i)w);
@@ -114,19 +110,10 @@ SPM_INLINE I32 add_pairs(I32 sum, __m256i pairs) {
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return (I32)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, _mm256_set1_epi32(x));
 }
-constexpr int kSignedOffset = 128;
-SPM_INLINE U32 as_signed(U32 w) { return w ^ 0x80808080u; }
-SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) { return dot(sum, w, x); }
 #else
 // Pairs of products are added in 16 bits: 2 * 127 * 127 fits, and so does 2 * 128 * 127.
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return add_pairs(sum, _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32(x)));
-}
-constexpr int kSignedOffset = 0;
-SPM_INLINE U32 as_signed(U32 w) { return w; }
-SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) {  // |w| times x with the sign of w
-  const __m256i turned = _mm256_sign_epi8(_mm256_set1_epi32(x), (__m256i)w);
-  return add_pairs(sum, _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)w), turned));
 }
 #endif
 SPM_INLINE U32 look_up(const int8_t* table, U32 w) {
@@ -148,9 +135,6 @@ SPM_INLINE F32 fused(F32 a, F32 b, F32 c) {
 SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return (I32)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)vdupq_n_s32(x));
 }
-constexpr int kSignedOffset = 0;
-SPM_INLINE U32 as_signed(U32 w) { return w; }
-SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) { return dot(sum, w, x); }
 SPM_INLINE U32 look_up(const int8_t* table, U32 w) { return (U32)vqtbl1q_s8(vld1q_s8(table), (uint8x16_t)w); }
 SPM_INLINE F32 load_halves(const uint8_t* p) { return (F32)vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
 SPM_INLINE void store_halves(uint8_t* p, F32 x) {
@@ -175,9 +159,6 @@ SPM_INLINE I32 dot(I32 sum, U32 w, int32_t x) {
   return sum;
 }
 #endif
-constexpr int kSignedOffset = 0;
-SPM_INLINE U32 as_signed(U32 w) { return w; }
-SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) { return dot(sum, w, x); }
 SPM_INLINE U32 look_up(const int8_t* table, U32 w) {
   uint8_t bytes[kVectorBytes];
   memcpy(bytes, &w, sizeof w);
@@ -203,6 +184,22 @@ SPM_INLINE void store_halves(uint8_t* p, F32 x) {
 }
 
 #endif
+
+// Bytes of any sign. Where dot wants them unsigned, 128 is added to each, and taken off the sum again.
+#if SPM_LANES == 16 || defined(__AVXVNNI__)
+constexpr int kSignedOffset = 128;
+#else
+constexpr int kSignedOffset = 0;
+#endif
+SPM_INLINE U32 as_signed(U32 w) { return kSignedOffset ? w ^ 0x80808080u : w; }
+SPM_INLINE I32 dot_signed(I32 sum, U32 w, int32_t x) {
+#if SPM_LANES == 8 && !defined(__AVXVNNI__)  // |w| times x with the sign of w
+  const __m256i turned = _mm256_sign_epi8(_mm256_set1_epi32(x), (__m256i)w);
+  return add_pairs(sum, _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)w), turned));
+#else
+  return dot(sum, w, x);
+#endif
+}
 
 // e^x to 2e-7 of itself; infinite where a float32 cannot hold it, and below 2^-126 a power of two near that.
 // 2^n is put together from its bits, 2^f for f in [-1/2, 1/2] is a Taylor series.
