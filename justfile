@@ -20,11 +20,16 @@ test *args:
 test-pure *args:
     SPM_NATIVE=0 SPM_EXPECT="pure Python" {{python}} -m pytest {{args}}
 
-# gguf, vocab and text are covered to the last branch by the project's own tests, without real data
+# gguf, vocab and text are covered to the last branch by the project's own tests, without real data;
+# the two runs side by side
 [unix]
 coverage:
-    SPM_SHARED=nowhere SPM_NATIVE=0 SPM_EXPECT="pure Python" coverage run -p -m pytest -q -x
-    SPM_SHARED=nowhere SPM_NATIVE=1 coverage run -p -m pytest -q -x tests/test_native.py tests/test_fast.py tests/test_native_decode.py tests/test_native_unigram.py tests/test_fast_bpe.py tests/test_families.py tests/test_tokenizer.py
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export SPM_SHARED=nowhere
+    SPM_NATIVE=1 coverage run -p -m pytest -q -x tests/test_native.py tests/test_fast.py tests/test_native_decode.py tests/test_native_unigram.py tests/test_fast_bpe.py tests/test_families.py tests/test_tokenizer.py &
+    SPM_NATIVE=0 SPM_EXPECT="pure Python" coverage run -p -m pytest -q -x
+    wait $!
     coverage combine -q
     coverage report --include='spm/gguf/*,spm/vocab/*,spm/text/*' --fail-under=100 --show-missing --skip-covered
 
