@@ -104,7 +104,7 @@ def random_blocks(kind: TensorType, rows: int, columns: int) -> Bytes:
     layout = BLOCK_LAYOUTS[kind]
     data = rng.integers(0, 256, (rows, columns // layout.values * layout.nbytes), np.uint8)
     blocks = data.reshape(-1).view(DECODERS[kind][0])
-    for name in {"d", "m", "dmin"} & set(blocks.dtype.names or ()):
+    for name in sorted({"d", "m", "dmin"} & set(blocks.dtype.names or ())):
         blocks[name] = rng.uniform(-1 / 64, 1 / 64, len(blocks))
     return data
 
