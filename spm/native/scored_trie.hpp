@@ -1,31 +1,33 @@
-// Pieces with scores as a double array: which of them begin here, byte by byte, a load for each byte.
+// Pieces with scores as a double array: which of them begin here, character by character, a load for each.
 //
-// Theory. A node is a slot, 32 bits. It has a base, and its child by a byte stands in slot `base ^ byte`,
-// if that one is taken and has the byte for its label. No two nodes have the same base, so a slot with
-// the right label is nobody else's child.
+// Theory. The characters of the pieces are numbered, the frequent ones first: letters, from 1 on. A node is
+// a slot. It has a base, and its child by a letter stands in slot `base ^ letter`, if that one has the
+// letter for its label. No two nodes have the same base, so a slot with the right label is nobody else's
+// child.
 //
-//     slot    base 23 bits | taken | label 8 bits
+//     letters a 1, b 2
 //
-//     a  ab  b      root, base 0x61..      slot 0x61 ^ 'a' = 0     label a, base 0x44
-//                                          slot 0x61 ^ 'b' = 3     label b, no child: base 0
-//                                          slot 0x44 ^ 'b' = 0x26  label b, no child: base 0
+//     a  ab  b      root, base 4      slot 4 ^ 1 = 5    label a, base 8
+//                                     slot 4 ^ 2 = 6    label b, no child: base 0, which nobody has
+//                                     slot 8 ^ 2 = 10   label b, no child
 //
-// Slots come in blocks of 256, and all children of a node are in one block. A node with several children
-// looks for room among free slots; but it tries a few only, and a slot that was tried in vain too often
-// is given up, so that no vocabulary makes this quadratic.
+// Slots come in blocks that all letters fit into, and the children of a node are in one block. A node with
+// several children takes the first room behind that of the last such node, so that no vocabulary makes this
+// quadratic; those with one child fill the gaps.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "text.hpp"
-#include "utf8.hpp"
 
 namespace spm {
 
@@ -35,157 +37,167 @@ struct ScoredPiece {
   int32_t id;
 };
 
+using Letter = uint32_t;  // 0: a character that no piece has
+
 class ScoredTrie {
  public:
   static constexpr float kNoPiece = -std::numeric_limits<float>::infinity();
+  static constexpr uint32_t kRoot = 0;
 
-  // A place on the way through the trie, and the score of the piece that ends there.
+  // A place on the way through the trie, and the piece that ends there.
   struct Node {
-    uint32_t unit = 0;
+    uint32_t base = 0;
+    Letter label = kFree;
     float score = kNoPiece;
+    int32_t id = -1;
   };
 
   // Throws std::length_error if eight million slots are not enough.
   explicit ScoredTrie(const std::vector<ScoredPiece>& pieces) {
-    std::vector<const ScoredPiece*> sorted;
-    for (const ScoredPiece& piece : pieces) sorted.push_back(&piece);
-    std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->text < b->text; });
+    std::vector<Spelled> spelled = spell(pieces);
+    std::sort(spelled.begin(), spelled.end(), [](auto& a, auto& b) { return a.letters < b.letters; });
     open_block();
-    // The root is no child, though it is taken; a node without children has base 0, which nobody has.
-    take(kRoot, 0xFF);
-    is_base_[0] = is_base_[0xFF] = true;
-    std::vector<Branch> level{{0, sorted.size(), kRoot}}, next;
+    is_base_[0] = true;
+    nodes_[kRoot].label = 0;  // taken, and nobody's child
+    std::vector<Branch> level{{0, spelled.size(), kRoot}}, next;
     for (size_t depth = 0; !level.empty(); depth++) {
       next.clear();
-      for (const Branch& branch : level) add_children(sorted, branch, depth, next);
+      for (const Branch& branch : level) add_children(spelled, branch, depth, next);
       level.swap(next);
     }
-    links_ = {};
     is_base_ = {};
-    find_characters();
   }
 
-  // Where a well-formed character leads from the root, or nullptr; and the bytes of the character.
-  const Node* first(const char* p, unsigned& size) const {
-    Character c = read_well_formed(p);
-    size = c.size;
-    if (c.code >= kBasicPlane) return walk(p, 4);
-    return characters_[c.code] ? &nodes_[characters_[c.code]] : nullptr;
+  // The letter of a character.
+  Letter letter(Code code) const {
+    if (code < kBasicPlane) return letters_[code];
+    auto found = std::lower_bound(others_.begin(), others_.end(), std::pair(code, Letter(0)));
+    return found != others_.end() && found->first == code ? found->second : 0;
   }
 
-  // Where a byte leads, or nullptr if no piece goes on so.
-  const Node* child(const Node* node, uint8_t byte) const {
-    const Node* there = &nodes_[node->unit >> kBaseShift ^ byte];
-    return (there->unit & (kTaken | 0xFF)) == (kTaken | byte) ? there : nullptr;
+  // Where a letter leads, or nullptr if no piece goes on so.
+  const Node* child(const Node* node, Letter letter) const {
+    const Node* there = &nodes_[node->base ^ letter];
+    return there->label == letter && letter ? there : nullptr;
   }
 
-  // Of the piece that ends at the node of this number.
+  const Node* root() const { return &nodes_[kRoot]; }
   uint32_t number(const Node* node) const { return uint32_t(node - nodes_.data()); }
-  int32_t id(uint32_t number) const { return ids_[number]; }
+  int32_t id(uint32_t number) const { return nodes_[number].id; }
 
  private:
-  static constexpr uint32_t kRoot = 0, kTaken = 1 << 8;
-  static constexpr int kBaseShift = 9;
-  static constexpr size_t kBlock = 256, kMostSlots = size_t(1) << 23;
-  static constexpr size_t kTries = 32;  // free slots that a node tries
+  static constexpr Letter kFree = ~Letter(0);
+  static constexpr size_t kPatience = 64;  // looks for each child
+  static constexpr size_t kLeastBlock = 256, kMostSlots = size_t(1) << 23;
   static constexpr Code kBasicPlane = 0x10000;
-  static constexpr uint8_t kPatience = 8;  // times that a free slot is tried in vain
 
-  struct Branch {  // of sorted pieces: those that go through one node
+  struct Spelled {
+    std::u32string letters;
+    float score;
+    int32_t id;
+  };
+  struct Branch {  // of spelled pieces: those that go through one node
     size_t begin, end;
     uint32_t slot;  // before the node has one, its label
   };
-  struct Link {  // free slots, in a ring with the root, while the trie is built
-    uint32_t before, behind;
-    uint8_t tried = 0;
-  };
 
-  const Node* walk(const char* p, size_t n) const {
-    const Node* node = &nodes_[kRoot];
-    for (size_t i = 0; i < n && node; i++) node = child(node, uint8_t(p[i]));
-    return node;
-  }
-
-  // A first character is one load, however many bytes it has.
-  void find_characters() {
-    characters_.resize(kBasicPlane);
-    for (Code code = 0; code < kBasicPlane; code++) {
-      char bytes[4];
-      auto* end = reinterpret_cast<char*>(write_character(code, reinterpret_cast<uint8_t*>(bytes)));
-      if (const Node* node = walk(bytes, size_t(end - bytes))) characters_[code] = number(node);
+  // The pieces in letters, which are made here.
+  std::vector<Spelled> spell(const std::vector<ScoredPiece>& pieces) {
+    std::unordered_map<Code, size_t> counts;
+    std::vector<Spelled> spelled;
+    for (const ScoredPiece& piece : pieces) {
+      const char *p = piece.text.data(), *end = p + piece.text.size();
+      spelled.push_back({{}, piece.score, piece.id});
+      while (p < end) {
+        const Character c = read_character(p, end);
+        spelled.back().letters.push_back(char32_t(c.code));
+        counts[c.code]++;
+        p += c.size;
+      }
     }
-    characters_[kMark] = characters_[kSpace];
+    number_letters({counts.begin(), counts.end()});
+    for (Spelled& piece : spelled)
+      for (char32_t& each : piece.letters) each = char32_t(letter(Code(each)));
+    return spelled;
   }
 
-  void add_children(const std::vector<const ScoredPiece*>& sorted, Branch branch, size_t depth,
+  void number_letters(std::vector<std::pair<Code, size_t>> counts) {
+    std::sort(counts.begin(), counts.end(), [](auto& a, auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
+    letters_.resize(kBasicPlane);
+    for (size_t i = 0; i < counts.size(); i++)
+      if (const Code code = counts[i].first; code < kBasicPlane)
+        letters_[code] = Letter(i + 1);
+      else
+        others_.emplace_back(code, Letter(i + 1));
+    std::sort(others_.begin(), others_.end());
+    block_ = std::max(kLeastBlock, std::bit_ceil(counts.size() + 1));
+  }
+
+  void add_children(const std::vector<Spelled>& sorted, Branch branch, size_t depth,
                     std::vector<Branch>& next) {
     auto [begin, end, slot] = branch;
-    if (begin < end && sorted[begin]->text.size() == depth) {
-      nodes_[slot].score = sorted[begin]->score;
-      ids_[slot] = sorted[begin]->id;
+    if (begin < end && sorted[begin].letters.size() == depth) {
+      nodes_[slot].score = sorted[begin].score;
+      nodes_[slot].id = sorted[begin].id;
       begin++;
     }
     if (begin == end) return;
-    size_t first = next.size();
+    const size_t first = next.size();
     while (begin < end) {
-      size_t from = begin++;
-      char label = sorted[from]->text[depth];
-      while (begin < end && sorted[begin]->text[depth] == label) begin++;
-      next.push_back({from, begin, uint8_t(label)});
+      const size_t from = begin++;
+      const char32_t label = sorted[from].letters[depth];
+      while (begin < end && sorted[begin].letters[depth] == label) begin++;
+      next.push_back({from, begin, Letter(label)});
     }
-    uint32_t base = find_base(next, first);
+    const uint32_t base = next.size() - first > 1 ? base_of_several(next, first) : base_of_one(next[first].slot);
     is_base_[base] = true;
-    nodes_[slot].unit |= base << kBaseShift;
+    nodes_[slot].base = base;
     for (size_t i = first; i < next.size(); i++) {
-      take(base ^ next[i].slot, next[i].slot);
+      nodes_[base ^ next[i].slot].label = next[i].slot;
       next[i].slot ^= base;
     }
   }
 
-  // A base for the labels of next[first:].
-  uint32_t find_base(const std::vector<Branch>& next, size_t first) {
-    uint32_t label = next[first].slot, slot = links_[kRoot].behind;
-    for (size_t tries = 0; tries < kTries && slot != kRoot; tries++) {
-      uint32_t base = slot ^ label, behind = links_[slot].behind;
-      auto is_free = [&](const Branch& child) { return !(nodes_[base ^ child.slot].unit & kTaken); };
-      if (!is_base_[base] && std::all_of(next.begin() + ptrdiff_t(first), next.end(), is_free)) return base;
-      if (++links_[slot].tried == kPatience) unlink(slot);
-      slot = behind;
+  bool is_free(uint32_t slot) const { return nodes_[slot].label == kFree; }
+
+  // A base for the labels of next[first:]. Who has looked long takes a block of its own.
+  uint32_t base_of_several(const std::vector<Branch>& next, size_t first) {
+    size_t looks = 0;
+    const auto fits = [&](uint32_t base) {
+      return !is_base_[base] && std::all_of(next.begin() + ptrdiff_t(first), next.end(),
+                                            [&](auto& child) { return looks++, is_free(base ^ child.slot); });
+    };
+    for (;; room_++) {
+      if (room_ == nodes_.size() || looks > kPatience * (next.size() - first)) room_ = open_block();
+      if (const uint32_t base = uint32_t(room_) ^ next[first].slot; fits(base)) return base;
     }
-    return open_block() ^ label;
   }
 
-  uint32_t open_block() {
-    size_t size = nodes_.size();
-    if (size + kBlock > kMostSlots) throw std::length_error("more pieces than the core's trie can hold");
-    nodes_.resize(size + kBlock);
-    ids_.resize(size + kBlock);
-    is_base_.resize(size + kBlock);
-    links_.resize(size + kBlock);
-    for (uint32_t slot = uint32_t(size); slot < size + kBlock; slot++) {
-      if (slot == kRoot) continue;
-      links_[slot] = {links_[kRoot].before, kRoot};
-      links_[links_[kRoot].before].behind = slot;
-      links_[kRoot].before = slot;
+  // A slot that is free stays a gap only if its base is somebody's.
+  uint32_t base_of_one(Letter label) {
+    for (;; gap_++) {
+      if (gap_ == nodes_.size()) open_block();
+      const uint32_t base = uint32_t(gap_) ^ label;
+      if (is_free(uint32_t(gap_)) && !is_base_[base]) return base;
     }
-    return uint32_t(size);
   }
 
-  void take(uint32_t slot, uint32_t label) {
-    nodes_[slot].unit = kTaken | label;
-    if (slot != kRoot && links_[slot].tried < kPatience) unlink(slot);
-  }
-
-  void unlink(uint32_t slot) {
-    links_[links_[slot].before].behind = links_[slot].behind;
-    links_[links_[slot].behind].before = links_[slot].before;
+  // Returns its first slot.
+  size_t open_block() {
+    const size_t begin = nodes_.size(), end = begin + block_;
+    if (end > kMostSlots) throw std::length_error("more pieces than the core's trie can hold");
+    nodes_.resize(end);
+    is_base_.resize(end);
+    return begin;
   }
 
   std::vector<Node> nodes_;
-  std::vector<int32_t> ids_;
-  std::vector<uint32_t> characters_;  // the node of each; kRoot: there is none
+  std::vector<Letter> letters_;                    // of the basic plane
+  std::vector<std::pair<Code, Letter>> others_;    // sorted
   std::vector<bool> is_base_;
-  std::vector<Link> links_;
+  size_t block_ = kLeastBlock, room_ = 0, gap_ = 0;
 };
 
 }  // namespace spm

@@ -84,20 +84,25 @@ struct DoubleSums {
 
 // What one thread needs while it encodes.
 struct UnigramWork {
+  struct Place {
+    uint32_t at;    // bytes in front of it
+    Letter letter;  // of the character behind it
+  };
   template <class Sum>
   struct Best {
     Sum sum;
-    uint32_t node;  // of the trie
-    uint32_t size;  // bytes of the token that ends here
+    uint32_t node;   // of the trie
+    uint32_t begin;  // the place where the token begins that ends here
   };
   struct Two {  // by S + k·h
     double best, second;
-    uint32_t node, size;
+    uint32_t node, begin;
   };
-  std::vector<Best<float>> singles;  // of every byte of a text, and its end
+  std::vector<Place> places;         // in front of every character of a text, and its end
+  std::vector<Best<float>> singles;  // of every place
   std::vector<Best<double>> doubles;
   std::vector<Two> two;
-  std::vector<uint32_t> path;  // where tokens end, the last first
+  std::vector<uint32_t> path;  // places where tokens end, the last first
 
   template <class Sum>
   auto& best() {
@@ -129,61 +134,62 @@ class Unigram {
 
   // Appends the ids of a unit if they are the same whatever stands before it.
   bool settle(std::string_view unit, Ids& ids, UnigramWork& work) const {
-    size_t n = unit.size();
-    bool is_character = n == lead_size(uint8_t(unit[0]));  // of which there is one path
-    if (n > kMostSettled) return false;
+    if (unit.size() > kMostSettled) return false;
+    const size_t n = find_places(unit, work.places);
     std::vector<UnigramWork::Two>& two = work.two;
     two.assign(n + 1, {kNever, kNever, kUnknown, 0});
     two[0].best = 0;
     double reach = 0;
-    for (size_t at = 0; at < n;) {
-      const double best = two[at].best, second = two[at].second;
+    for (size_t place = 0; place < n; place++) {
+      const double best = two[place].best, second = two[place].second;
       reach = std::max(reach, std::abs(best));
-      at += visit_tokens(unit, at, [&](size_t end, float score, uint32_t token) {
+      visit_tokens(work.places, place, n, [&](size_t end, float score, uint32_t token) {
         UnigramWork::Two& there = two[end];
         double more = double(score) + Sums::kRounding, one = best + more, other = second + more;
         there.second = std::max(std::max(there.second, other), std::min(there.best, one));
         bool better = one > there.best;  // no guess: what cannot be known is not to be branched on
         there.best = better ? one : there.best;
         there.node = better ? token : there.node;
-        there.size = better ? uint32_t(end - at) : there.size;
+        there.begin = better ? uint32_t(place) : there.begin;
       });
     }
     go_back(two, n, work.path);
+    const bool is_character = n == 1;  // of which there is one path
     double gap = two[n].best - two[n].second;
     bool is_settled = gap > 2 * double(work.path.size()) * Sums::kRounding;
     bool stays_near = std::max(reach, std::abs(two[n].best)) < kReach;
     if (!is_character && !(is_settled && stays_near)) return false;
-    emit(unit, two, work.path, ids, nullptr);
+    emit(unit, work.places, two, work.path, ids, nullptr);
     return true;
   }
 
   // Appends the ids of a text that stands between cuts, as the oracle finds them whose sum before it is
   // `sum`; leaves there the sum behind it.
   void decide(std::string_view text, Sum& sum, Ids& ids, std::vector<Span>* spans, UnigramWork& work) const {
-    size_t n = text.size(), last = 0;  // the furthest place that a token has come to
-    if (n > std::numeric_limits<uint32_t>::max())
+    if (text.size() > std::numeric_limits<uint32_t>::max())
       throw std::length_error("a unit of 4 GiB, expected fewer bytes than 32 bits can count");
+    const size_t n = find_places(text, work.places);
+    size_t last = 0;  // the furthest place that a token has come to
     std::vector<Best>& best = work.best<Sum>();
     best.assign(n + 1, {kNever, kUnknown, 0});
     best[0].sum = sum;
-    for (size_t at = 0; at < n;) {
-      if (Sums::kSubtracts && is_beyond(best[at].sum)) subtract(best, at, last);
-      const Sum here = best[at].sum;
-      at += visit_tokens(text, at, [&](size_t end, float score, uint32_t token) {
+    for (size_t place = 0; place < n; place++) {
+      if (Sums::kSubtracts && is_beyond(best[place].sum)) subtract(best, place, last);
+      const Sum here = best[place].sum;
+      visit_tokens(work.places, place, n, [&](size_t end, float score, uint32_t token) {
         Best& there = best[end];
         Sum offer = Sum(score) + here;
         bool better = offer > there.sum;
         there.sum = better ? offer : there.sum;
         there.node = better ? token : there.node;
-        there.size = better ? uint32_t(end - at) : there.size;
+        there.begin = better ? uint32_t(place) : there.begin;
         last = std::max(last, end);
       });
     }
     sum = best[n].sum;
     go_back(best, n, work.path);
-    emit(text, best, work.path, ids, spans);
-    if (n > kKept) best = {}, work.path = {};
+    emit(text, work.places, best, work.path, ids, spans);
+    if (n > kKept) work.places = {}, best = {}, work.path = {};
   }
 
   // Goes on with a sum over ids of settled units, as long as that is certain to be the oracle's: returns
@@ -213,7 +219,7 @@ class Unigram {
 
  private:
   static constexpr Sum kNever = -std::numeric_limits<Sum>::infinity();
-  static constexpr uint32_t kUnknown = 0;  // the root, which is no piece
+  static constexpr uint32_t kUnknown = ScoredTrie::kRoot;  // which is no piece
 
   static bool is_beyond(Sum sum) { return sum < -Sum(Sums::kLimit) || sum > Sum(Sums::kLimit); }
 
@@ -227,39 +233,47 @@ class Unigram {
     return scores_[size_t(id)];
   }
 
-  // Calls visit(end, score, node) for every token that begins at a place, and for beginnings of tokens, that
-  // score -infinity: to offer nothing is faster than to guess whether there is something to offer. Returns
-  // the bytes of the character at the place.
-  template <class Visit>
-  unsigned visit_tokens(std::string_view text, size_t at, Visit visit) const {
-    unsigned size;
-    const ScoredTrie::Node* node = trie_.first(text.data() + at, size);
-    if (!node || node->score == ScoredTrie::kNoPiece)
-      visit(at + size, vocabulary_.unknown_score, kUnknown);
-    else
-      visit(at + size, node->score, trie_.number(node));
-    for (size_t end = at + size; node && end < text.size();) {
-      bool is_mark = text[end] == kMarkUtf8[0] && text.substr(end).starts_with(kMarkUtf8);
-      node = trie_.child(node, is_mark ? ' ' : uint8_t(text[end]));
-      end += is_mark ? 3 : 1;
-      if (node) visit(end, node->score, trie_.number(node));
+  // Reads a well-formed text; returns how many characters it has.
+  size_t find_places(std::string_view text, std::vector<UnigramWork::Place>& places) const {
+    places.resize(text.size() + 1);
+    size_t n = 0;
+    for (size_t at = 0; at < text.size(); n++) {
+      const Character c = read_well_formed(text.data() + at);
+      places[n] = {uint32_t(at), trie_.letter(c.code)};
+      at += c.size;
     }
-    return size;
+    places[n] = {uint32_t(text.size()), 0};
+    return n;
+  }
+
+  // Calls visit(end, score, node) for every token that begins at a place, and for beginnings of tokens, that
+  // score -infinity: to offer nothing is faster than to guess whether there is something to offer.
+  template <class Visit>
+  void visit_tokens(const std::vector<UnigramWork::Place>& places, size_t place, size_t n, Visit visit) const {
+    const ScoredTrie::Node* node = trie_.child(trie_.root(), places[place].letter);
+    if (!node || node->score == ScoredTrie::kNoPiece)
+      visit(place + 1, vocabulary_.unknown_score, kUnknown);
+    else
+      visit(place + 1, node->score, trie_.number(node));
+    for (size_t end = place + 1; node && end < n; end++) {
+      node = trie_.child(node, places[end].letter);
+      if (node) visit(end + 1, node->score, trie_.number(node));
+    }
   }
 
   template <class Row>
   static void go_back(const Row& row, size_t n, std::vector<uint32_t>& path) {
     path.clear();
-    for (size_t at = n; at > 0; at -= row[at].size) path.push_back(uint32_t(at));
+    for (size_t at = n; at > 0; at = row[at].begin) path.push_back(uint32_t(at));
   }
 
   template <class Row>
-  void emit(std::string_view text, const Row& row, const std::vector<uint32_t>& path, Ids& ids,
-            std::vector<Span>* spans) const {
+  void emit(std::string_view text, const std::vector<UnigramWork::Place>& places, const Row& row,
+            const std::vector<uint32_t>& path, Ids& ids, std::vector<Span>* spans) const {
     size_t begin = 0;
     for (size_t i = path.size(); i-- > 0;) {
-      size_t end = path[i], first = ids.size();
-      emit_token(text.substr(begin, end - begin), row[end].node, ids);
+      const size_t end = places[path[i]].at, first = ids.size();
+      emit_token(text.substr(begin, end - begin), row[path[i]].node, ids);
       if (spans) place_spans({begin, end}, ids.size() - first, *spans);
       begin = end;
     }
