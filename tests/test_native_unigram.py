@@ -18,6 +18,7 @@ from spm.text.trie import Trie
 from spm.text.unigram import LLAMA_CPP, SENTENCEPIECE, Lexicon, best_row
 from tests.making import (
     BYTES,
+    FIRST,
     HEAD,
     UNIGRAM,
     USER_DEFINED,
@@ -109,6 +110,39 @@ def test_what_is_decided_is_the_specifications(
     assert [last.id for last in row] == ids
     assert [(last.begin, last.end) for last in row] == spans
     assert ids == made(scores, kind).decide(text.replace("▁", " ").encode(), 0)[0]
+
+
+# ---- the trie of all pieces
+
+ALPHABET = [chr(code) for code in [*range(0x4E00, 0x4E00 + 700), *range(0x20000, 0x20000 + 300)]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pieces_of_many_letters_are_all_found(seed: int) -> None:
+    rng = random.Random(seed)
+    wide = [first + second for first in ALPHABET[:9] for second in rng.sample(ALPHABET, 400)]
+    deep = ["".join(rng.choices(ALPHABET, k=k)) for k in (2, 3, 5, 9) for _ in range(300)]
+    beginnings = [text[:-1] for text in deep if len(text) > 2]
+    texts = list(dict.fromkeys([*ALPHABET[::2], *wide, *deep, *beginnings]))
+    unigram = made(dict.fromkeys(texts, -1.0))
+
+    for i, text in enumerate(texts):
+        assert ([i], [(0, len(text.encode()))]) == unigram.decide(text.encode(), 0)[:2]
+    for absent in {a + b for a, b in zip(ALPHABET[1::2], ALPHABET[::2])} - set(texts):
+        assert UNKNOWN == unigram.decide(absent.encode(), 0)[0][0]
+
+
+def test_a_trie_that_would_be_too_large_stays_with_the_specification(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    letters = [chr(0x20000 + i) for i in range(100_000)]
+    entries = [piece(a + b, -1.0) for a in letters[:120] for b in rng.sample(letters, 1000)]
+    path = tmp_path / "wide.model"
+    path.write_bytes(unigram_model([*HEAD, *BYTES, *entries]))
+
+    tok = Tokenizer.from_sentencepiece(path)
+
+    assert tok._fast is None
+    assert FIRST + 5 == tok.encode(entries[5].text.decode())[-1]
 
 
 # ---- whole texts

@@ -185,6 +185,7 @@ Encoder* make_rank_encoder(nb::tuple pieces, nb::tuple merges, bool bytes, bool 
 
 // ---- pieces with scores: Unigram
 
+// None if the pieces are of so many characters that their trie would be too large.
 Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float unknown_score,
                               int32_t unknown_id, Numbers byte_ids, nb::dict common) {
   spm::UnigramVocabulary vocabulary{{}, unknown_score, unknown_id, {}};
@@ -193,9 +194,13 @@ Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float
   for (size_t i = 0; i < pieces.size(); i++)
     vocabulary.pieces.push_back(
         {spm::to_space_form(view(nb::borrow<nb::bytes>(pieces[i]))), scores(i), ids(i)});
-  return made(Common(common), ids_below(ids), [&](const Common& told) {
-    return spm::unigram_encoder<spm::FloatSums>(std::move(vocabulary), told.seed, told.isa, told.memory);
-  });
+  try {
+    return made(Common(common), ids_below(ids), [&](const Common& told) {
+      return spm::unigram_encoder<spm::FloatSums>(std::move(vocabulary), told.seed, told.isa, told.memory);
+    });
+  } catch (const std::length_error&) {
+    return nullptr;
+  }
 }
 
 }  // namespace

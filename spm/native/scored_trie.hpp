@@ -21,10 +21,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "text.hpp"
@@ -54,7 +54,8 @@ class ScoredTrie {
 
   // Throws std::length_error if eight million slots are not enough.
   explicit ScoredTrie(const std::vector<ScoredPiece>& pieces) {
-    std::vector<Spelled> spelled = spell(pieces);
+    std::u32string text;
+    std::vector<Spelled> spelled = spell(pieces, text);
     std::sort(spelled.begin(), spelled.end(), [](auto& a, auto& b) { return a.letters < b.letters; });
     open_block();
     is_base_[0] = true;
@@ -92,7 +93,7 @@ class ScoredTrie {
   static constexpr Code kBasicPlane = 0x10000;
 
   struct Spelled {
-    std::u32string letters;
+    std::u32string_view letters;
     float score;
     int32_t id;
   };
@@ -101,23 +102,29 @@ class ScoredTrie {
     uint32_t slot;  // before the node has one, its label
   };
 
-  // The pieces in letters, which are made here.
-  std::vector<Spelled> spell(const std::vector<ScoredPiece>& pieces) {
-    std::unordered_map<Code, size_t> counts;
+  // The pieces in letters, which are made here; `text` holds them all.
+  std::vector<Spelled> spell(const std::vector<ScoredPiece>& pieces, std::u32string& text) {
+    std::map<Code, size_t> counts;  // of what the basic plane lacks
+    std::vector<size_t> basic(kBasicPlane);
+    size_t size = 0;
+    for (const ScoredPiece& piece : pieces) size += piece.text.size();
+    text.reserve(size);  // views of it stay
     std::vector<Spelled> spelled;
+    spelled.reserve(pieces.size());
     for (const ScoredPiece& piece : pieces) {
-      const char *p = piece.text.data(), *end = p + piece.text.size();
-      spelled.push_back({{}, piece.score, piece.id});
-      while (p < end) {
+      const size_t begin = text.size();
+      for (const char *p = piece.text.data(), *end = p + piece.text.size(); p < end;) {
         const Character c = read_character(p, end);
-        spelled.back().letters.push_back(char32_t(c.code));
-        counts[c.code]++;
+        text.push_back(char32_t(c.code));
+        (c.code < kBasicPlane ? basic[c.code] : counts[c.code])++;
         p += c.size;
       }
+      spelled.push_back({{text.data() + begin, text.size() - begin}, piece.score, piece.id});
     }
+    for (Code code = 0; code < kBasicPlane; code++)
+      if (basic[code]) counts.emplace(code, basic[code]);
     number_letters({counts.begin(), counts.end()});
-    for (Spelled& piece : spelled)
-      for (char32_t& each : piece.letters) each = char32_t(letter(Code(each)));
+    for (char32_t& each : text) each = char32_t(letter(Code(each)));
     return spelled;
   }
 
@@ -151,7 +158,8 @@ class ScoredTrie {
       while (begin < end && sorted[begin].letters[depth] == label) begin++;
       next.push_back({from, begin, Letter(label)});
     }
-    const uint32_t base = next.size() - first > 1 ? base_of_several(next, first) : base_of_one(next[first].slot);
+    const uint32_t base =
+        next.size() - first > 1 ? base_of_several(next, first) : base_of_one(next[first].slot);
     is_base_[base] = true;
     nodes_[slot].base = base;
     for (size_t i = first; i < next.size(); i++) {
@@ -194,8 +202,8 @@ class ScoredTrie {
   }
 
   std::vector<Node> nodes_;
-  std::vector<Letter> letters_;                    // of the basic plane
-  std::vector<std::pair<Code, Letter>> others_;    // sorted
+  std::vector<Letter> letters_;                  // of the basic plane
+  std::vector<std::pair<Code, Letter>> others_;  // sorted
   std::vector<bool> is_base_;
   size_t block_ = kLeastBlock, room_ = 0, gap_ = 0;
 };

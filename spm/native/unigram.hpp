@@ -249,7 +249,8 @@ class Unigram {
   // Calls visit(end, score, node) for every token that begins at a place, and for beginnings of tokens, that
   // score -infinity: to offer nothing is faster than to guess whether there is something to offer.
   template <class Visit>
-  void visit_tokens(const std::vector<UnigramWork::Place>& places, size_t place, size_t n, Visit visit) const {
+  void visit_tokens(const std::vector<UnigramWork::Place>& places, size_t place, size_t n,
+                    Visit visit) const {
     const ScoredTrie::Node* node = trie_.child(trie_.root(), places[place].letter);
     if (!node || node->score == ScoredTrie::kNoPiece)
       visit(place + 1, vocabulary_.unknown_score, kUnknown);

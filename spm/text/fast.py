@@ -3,9 +3,10 @@
 Some vocabularies stay with the specification, and `fast_encoder` is None for them: families that do
 not merge, but for sentencepiece's Unigram with scores below 1e30; pre-tokenizers that are not made
 of the core's stages (word_stages.py); spaces that are not written ▁; user-defined pieces that are
-not well-formed UTF-8 (they could stand inside a character); and more than two million pieces. A
-text that comes out as UNUSED pieces stays with it as well: how those are taken apart depends on all
-that was considered before.
+not well-formed UTF-8 (they could stand inside a character); more than two million pieces, or for
+Unigram so many different characters that eight million slots of a trie are too few. A text that
+comes out as UNUSED pieces stays with it as well: how those are taken apart depends on all that was
+considered before.
 """
 
 from __future__ import annotations
