@@ -14,23 +14,26 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import gguf
 import numpy as np
 import pytest
 
 from spm import Tokenizer
 from spm.data import embedded_model
 from spm.errors import GGUFError, ModelError, SpmError
-from spm.gguf import GGUF, Quantized, TensorType, write_gguf
+from spm.gguf import GGUF, Quantized, TensorType, quantize, write_gguf
 from spm.llama import Llama, Sampling, generate, generate_ids
 from spm.llama.ops import native
 from tools.small_llamas import (
     BLOCK_TYPES,
+    CASES,
     IDS,
     K_TYPES,
     Case,
     metadata,
     requantise,
     tensors,
+    widen,
     write_case,
 )
 
@@ -52,7 +55,18 @@ def back_end(request: pytest.FixtureRequest) -> str:
     return name
 
 
-# Trained weights
+# Trained weights: what our writer makes of them, and gguf-py of one type more. For those that ggml
+# alone writes there is tools/block_types.py.
+
+MXFP4 = TensorType.MXFP4
+
+
+def encode(kind: TensorType, values: np.ndarray) -> np.ndarray:
+    """Blocks of a type."""
+    if kind is not MXFP4:
+        return quantize(kind, values)
+    blocks: np.ndarray = gguf.quants.quantize(values, gguf.GGMLQuantizationType(kind))
+    return blocks
 
 
 class Story(NamedTuple):
@@ -74,7 +88,7 @@ def tell(tmp_path_factory: pytest.TempPathFactory) -> Tell:
 
     @cache
     def told(source: Path, kind: TensorType) -> Story:
-        path = requantise(source, folder / f"{source.stem}-{kind.name}.gguf", kind)
+        path = requantise(source, folder / f"{source.stem}-{kind.name}.gguf", kind, encode)
         model = Llama.from_gguf(path, "numpy")
         prompt = Tokenizer.from_gguf(path).encode("Once upon a time")
         ids = [*prompt, *generate_ids(model, prompt, GREEDY, max_tokens=32)]
@@ -111,13 +125,15 @@ def noise_of(kind: TensorType, back_end: str) -> float:
     return 0.01 if kind in FLOATS else 0.1
 
 
-@pytest.mark.parametrize("kind", [*FLOATS, *BLOCK_TYPES, *K_TYPES], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind", [*FLOATS, *BLOCK_TYPES, *K_TYPES, MXFP4], ids=lambda kind: kind.name
+)
 @pytest.mark.parametrize("back_end", OTHERS)
 def test_the_embedded_model_tells_numpys_story(kind: TensorType, back_end: str, tell: Tell) -> None:
     assert_same_story(tell(embedded_model(), kind), back_end, noise_of(kind, back_end))
 
 
-@pytest.mark.parametrize("kind", [*FLOATS, *BLOCK_TYPES], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*FLOATS, *BLOCK_TYPES, MXFP4], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("back_end", OTHERS)
 def test_stories260k_tells_numpys_story(
     kind: TensorType, back_end: str, shared: Path, tell: Tell
@@ -125,6 +141,30 @@ def test_stories260k_tells_numpys_story(
     story = tell(shared / "gguf" / "stories260K.gguf", kind)
 
     assert_same_story(story, back_end, noise_of(kind, back_end))
+
+
+@pytest.fixture(scope="module")
+def wide(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, its rows whole super-blocks."""
+    return widen(shared / "gguf" / "stories260K.gguf", tmp_path_factory.mktemp("wide") / "m.gguf")
+
+
+@pytest.mark.parametrize("kind", K_TYPES, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("back_end", OTHERS)
+def test_stories260k_in_super_blocks_tells_numpys_story(
+    kind: TensorType, back_end: str, wide: Path, tell: Tell
+) -> None:
+    assert_same_story(tell(wide, kind), back_end, noise_of(kind, back_end))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_widened_model_says_the_same(name: str, tmp_path: Path) -> None:
+    narrow = write_case(tmp_path / "narrow.gguf", CASES[name])
+    wide = widen(narrow, tmp_path / "wide.gguf")
+
+    expected, found = (Llama.from_gguf(path, "numpy").forward(IDS) for path in (narrow, wide))
+
+    assert_near(expected, found, EXACT)
 
 
 def test_a_chat_is_the_argmax_step_by_step(back_end: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""llama.cpp as the oracle of spm.llama: ids -> logits, and logits -> what a sampler leaves.
+"""llama.cpp as the oracle of spm.llama: ids -> logits, logits -> what a sampler leaves, and blocks.
 
 Needs `llama_cpp` (llama-cpp-python 0.3.36). Everything that could blur the logits is switched off:
 keys and values are cached as float32, no flash attention, one thread, all ids in one batch.
@@ -16,6 +16,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from spm.gguf.types import BLOCK_LAYOUTS, TensorType
 from tools.oracles import LlamaCppOracle
 
 NAME = f"llama.cpp of llama-cpp-python {llama_cpp.__version__}"
@@ -33,6 +34,10 @@ _ggml.ggml_get_name.restype = ctypes.c_char_p
 _ggml.ggml_is_contiguous.restype = ctypes.c_bool
 _ggml.ggml_get_name.argtypes = _ggml.ggml_is_contiguous.argtypes = [ctypes.c_void_p]
 _ggml.ggml_backend_tensor_get.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_size_t] * 2
+_ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
+_ggml.ggml_quantize_chunk.argtypes = [
+    ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p,
+]  # fmt: skip
 
 
 class _Tensor(ctypes.Structure):
@@ -155,3 +160,16 @@ def apply_sampler(
     llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
     llama_cpp.llama_sampler_free(sampler)
     return sorted((array.data[i].id, array.data[i].logit) for i in range(array.size))
+
+
+def quantize(kind: TensorType, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Rows (n, m) as the blocks that ggml makes of them, no weight more important than another."""
+    n, m = values.shape
+    layout = BLOCK_LAYOUTS[kind]
+    source, importance = np.ascontiguousarray(values), np.ones(m, np.float32)
+    blocks = np.empty((n, m // layout.values * layout.nbytes), np.uint8)
+    pointers = [array.ctypes.data for array in (source, blocks, importance)]
+    size = _ggml.ggml_quantize_chunk(kind, *pointers[:2], 0, n, m, pointers[2])
+    if size != blocks.nbytes:
+        raise SystemExit(f"{kind.name}: ggml wrote {size} bytes, expected {blocks.nbytes}")
+    return blocks

@@ -1,4 +1,4 @@
-"""Small Llamas as GGUF files: random ones of every kind, and a given one in every block type.
+"""Small Llamas as GGUF files: random ones of every kind, and a given one in other block types.
 
 A random model's dimensions differ, so that no wrong axis goes unseen. Its weights come from a seed
 through a generator that NumPy has frozen (RandomState.random_sample), by exact arithmetic: the same
@@ -7,7 +7,8 @@ seed gives the same file everywhere. golden/llama/random.jsonl holds llama.cpp's
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,8 +17,11 @@ import numpy.typing as npt
 
 from spm.gguf import GGUF, Quantized, TensorType, quantize, write_gguf
 from spm.gguf.types import BLOCK_LAYOUTS
+from spm.llama.config import read_config
+from spm.llama.weights import tensor_shapes
 
 Array: TypeAlias = npt.NDArray[np.float32]
+Encode: TypeAlias = Callable[[TensorType, Array], npt.NDArray[np.uint8]]
 
 VOCAB_SIZE = 44
 CONTEXT = 160
@@ -142,15 +146,55 @@ BLOCK_TYPES = (TensorType.Q8_0, TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_
 K_TYPES = (TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K)
 
 
-def requantise(source: Path, path: Path, kind: TensorType) -> Path:
+def requantise(source: Path, path: Path, kind: TensorType, encode: Encode = quantize) -> Path:
     """Write `source` to `path` with its matrices as `kind`, where their rows are whole blocks."""
     with GGUF.open(source) as gguf:
-        blocks = {name: _blocks(each.dequantize(), kind) for name, each in gguf.tensors.items()}
+        arrays = {name: each.dequantize() for name, each in gguf.tensors.items()}
+        blocks = {name: _blocks(array, kind, encode) for name, array in arrays.items()}
         write_gguf(path, dict(gguf.metadata), blocks)
     return path
 
 
-def _blocks(array: Array, kind: TensorType) -> Array | Quantized:
+def _blocks(array: Array, kind: TensorType, encode: Encode) -> Array | Quantized:
     if array.ndim < 2 or array.shape[-1] % BLOCK_LAYOUTS[kind].values:
         return array
-    return Quantized(kind, array.shape, quantize(kind, array))
+    return Quantized(kind, array.shape, encode(kind, array))
+
+
+def widen(source: Path, path: Path) -> Path:
+    """Write `source` to `path` four times as wide, saying the same: zeros stand beside its weights.
+
+    So 64 dimensions become a row of 256, a super-block. New heads and hidden numbers are 0 and lead
+    nowhere. RMSNorm divides by the root of (sum of squares / dim + epsilon): with dim four times as
+    large and a quarter of epsilon it divides by half as much, which half its weights make up for.
+    """
+    with GGUF.open(source) as gguf:
+        c = read_config(gguf)
+        hidden_dim = -(-c.hidden_dim // 256) * 256
+        wide = replace(
+            c,
+            dim=4 * c.dim,
+            hidden_dim=hidden_dim,
+            n_heads=4 * c.n_heads,
+            n_kv_heads=4 * c.n_kv_heads,
+        )
+        required, optional = tensor_shapes(wide)
+        arrays = {name: each.dequantize() for name, each in gguf.tensors.items()}
+        made = {name: _in_zeros(a, (required | optional)[name]) for name, a in arrays.items()}
+        for name in made:
+            if name.endswith("norm.weight"):
+                made[name] /= 2
+        keys = {
+            "llama.embedding_length": wide.dim,
+            "llama.feed_forward_length": wide.hidden_dim,
+            "llama.attention.head_count": wide.n_heads,
+            "llama.attention.head_count_kv": wide.n_kv_heads,
+            "llama.attention.layer_norm_rms_epsilon": c.norm_eps / 4,
+        }
+        write_gguf(path, {**gguf.metadata, **keys}, made)
+    return path
+
+
+def _in_zeros(array: Array, shape: tuple[int, ...]) -> Array:
+    """`array` at the beginning of each axis of `shape`, 0 elsewhere."""
+    return np.pad(array, [(0, more - n) for more, n in zip(shape, array.shape)])
