@@ -104,6 +104,13 @@ def test_weights_unpack_to_the_bit(kind: TensorType, ops: NativeOps, tmp_path: P
         assert np.array_equal(weights, ops.embed(found, np.arange(n_rows)).numpy)
 
 
+def test_a_file_is_read_a_stretch_after_the_other(ops: NativeOps, tmp_path: Path) -> None:
+    n_rows = 6149  # 25 MB, of which a thread's first part is a sixth, and read in three stretches
+    found, weights = matrix(ops, blocks(TensorType.F32, n_rows, 1024), tmp_path)
+
+    assert np.array_equal(weights, ops.embed(found, np.arange(n_rows)).numpy)
+
+
 @pytest.mark.parametrize("kind", [TensorType.Q4_0, TensorType.Q4_1, TensorType.F16])
 def test_every_half_precision_scale_is_read_as_ieee_754_says(
     kind: TensorType, ops: NativeOps, tmp_path: Path
