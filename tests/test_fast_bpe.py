@@ -110,6 +110,23 @@ def test_windows_at_every_place(name: str) -> None:
             assert specified_ends(part, name) == ends(words_of(name, isa), part)
 
 
+@pytest.mark.parametrize("most", [1, 2, 4, 7, 63, 64])
+def test_words_of_so_many_digits_at_most(most: int) -> None:
+    """llama.cpp's pre-tokenizers count to one or three; the core takes any number."""
+    pre = PRE_TOKENIZERS["llama-bpe"]
+    begins, classes, (stage,) = stages_of(pre.patterns) or pytest.fail("not in the core")
+    assert ("words", 3) == (stage[0], stage[4])
+    patterns = tuple(each.replace("{1,3}", f"{{1,{most}}}") for each in pre.patterns)
+    counted = pre._replace(patterns=patterns)
+    text = "".join(f"{'7' * n} a\t" for n in range(1, 140))
+
+    expected = [len(text[:end].encode()) for end in words(text, counted)[1:]]
+
+    for isa in ISAS:
+        found = core.Words((begins, classes, ((*stage[:4], most, *stage[5:]),)), isa)
+        assert expected == ends(found, text)
+
+
 # ---- ids
 
 

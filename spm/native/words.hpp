@@ -363,10 +363,12 @@ class Words {
   static uint64_t begins_of_numbers(const WordsStage& stage, const AsciiKinds& a) {
     uint64_t begins = a.numbers & ~(a.numbers << 1);
     if (stage.blank_numbers) return begins & ~(a.blanks << 1);
-    if (stage.most_numbers == 1) return a.numbers;
-    if (stage.most_numbers == 3)
-      for (uint64_t next = begins, run = a.numbers & a.numbers << 1 & a.numbers << 2; next;)
-        begins |= next = next << 3 & run;
+    const uint32_t most = stage.most_numbers;
+    if (most == 1) return a.numbers;
+    if (most == 0 || most > 63) return begins;
+    uint64_t run = a.numbers;  // behind `most` - 1 others
+    for (uint32_t i = 1; i < most; i++) run &= a.numbers << i;
+    for (uint64_t next = begins; next;) begins |= next = next << most & run;
     return begins;
   }
 
