@@ -58,6 +58,7 @@ TARGETS: Final = (
     Target("units", "blocks, long units, cuts", _MEMORY),
     Target("words", "words of pre-tokenizers, merges by rank", _MEMORY),
     Target("spines", "which pieces may meet, and the search", _MEMORY),
+    Target("unigram", "the best row of pieces, units and whole texts", _MEMORY),
     Target("specials", "special pieces cut out of a text", _MEMORY),
     Target("normalizer", "sentencepiece's normaliser and charsmaps", _MEMORY),
     Target("decoder", "ids to text", _MEMORY),
