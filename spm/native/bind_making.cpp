@@ -198,7 +198,7 @@ Encoder* make_unigram_encoder(nb::list pieces, Scores scores, Numbers ids, float
     return made(Common(common), ids_below(ids), [&](const Common& told) {
       return spm::unigram_encoder<spm::FloatSums>(std::move(vocabulary), told.seed, told.isa, told.memory);
     });
-  } catch (const std::length_error&) {
+  } catch (const spm::TrieTooLarge&) {
     return nullptr;
   }
 }

@@ -39,6 +39,11 @@ struct ScoredPiece {
 
 using Letter = uint32_t;  // 0: a character that no piece has
 
+// Eight million slots are not enough.
+struct TrieTooLarge : std::length_error {
+  TrieTooLarge() : std::length_error("more pieces than the core's trie can hold") {}
+};
+
 class ScoredTrie {
  public:
   static constexpr float kNoPiece = -std::numeric_limits<float>::infinity();
@@ -52,14 +57,14 @@ class ScoredTrie {
     int32_t id = -1;
   };
 
-  // Throws std::length_error if eight million slots are not enough.
+  // Throws TrieTooLarge.
   explicit ScoredTrie(const std::vector<ScoredPiece>& pieces) {
     std::u32string text;
     std::vector<Spelled> spelled = spell(pieces, text);
     std::sort(spelled.begin(), spelled.end(), [](auto& a, auto& b) { return a.letters < b.letters; });
     open_block();
     is_base_[0] = true;
-    nodes_[kRoot].label = 0;  // taken, and nobody's child
+    nodes_[kRoot].label = kNobodysChild;
     std::vector<Branch> level{{0, spelled.size(), kRoot}}, next;
     for (size_t depth = 0; !level.empty(); depth++) {
       next.clear();
@@ -79,7 +84,7 @@ class ScoredTrie {
   // Where a letter leads, or nullptr if no piece goes on so.
   const Node* child(const Node* node, Letter letter) const {
     const Node* there = &nodes_[node->base ^ letter];
-    return there->label == letter && letter ? there : nullptr;
+    return there->label == letter ? there : nullptr;
   }
 
   const Node* root() const { return &nodes_[kRoot]; }
@@ -87,7 +92,7 @@ class ScoredTrie {
   int32_t id(uint32_t number) const { return nodes_[number].id; }
 
  private:
-  static constexpr Letter kFree = ~Letter(0);
+  static constexpr Letter kFree = ~Letter(0), kNobodysChild = kFree - 1;
   static constexpr size_t kPatience = 64;  // looks for each child
   static constexpr size_t kLeastBlock = 256, kMostSlots = size_t(1) << 23;
   static constexpr Code kBasicPlane = 0x10000;
@@ -195,7 +200,7 @@ class ScoredTrie {
   // Returns its first slot.
   size_t open_block() {
     const size_t begin = nodes_.size(), end = begin + block_;
-    if (end > kMostSlots) throw std::length_error("more pieces than the core's trie can hold");
+    if (end > kMostSlots) throw TrieTooLarge();
     nodes_.resize(end);
     is_base_.resize(end);
     return begin;
